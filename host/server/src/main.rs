@@ -1,0 +1,2 @@
+//! The `nacrite` binary.
+fn main() {}
