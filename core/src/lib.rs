@@ -1,2 +1,18 @@
-//! Placeholder.
+//! Every rule of Nacrite: a pure, deterministic core.
+//!
+//! Nothing here reads a clock, draws a random number, starts a thread, takes a lock or does I/O; time and randomness
+//! are arguments, effects are [`node::output::Output`]s. The same inputs give the same outputs, natively and as wasm.
 #![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod api;
+pub mod balance;
+pub mod config;
+pub mod log;
+pub mod model;
+pub mod naming;
+pub mod node;
+pub mod push;
+pub mod view;

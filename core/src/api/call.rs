@@ -1,0 +1,178 @@
+//! An HTTP request as the edge hands it over, and its parameters once they are checked.
+
+use alloc::{borrow::Cow, string::String, sync::Arc, vec::Vec};
+
+use super::route::{Compat, Method, Param};
+use crate::{node::input::Now, view::Reading};
+
+/// A request, parsed but not yet understood.
+pub struct Call<'a> {
+    /// Its method.
+    pub method: Method,
+    /// Its path as received, without the context path `/nacos` and without the query; still percent-encoded.
+    pub path: &'a str,
+    /// The path as received, for error pages.
+    pub full_path: &'a str,
+    /// Parameters of the query and of a form body, decoded, in order; the query's first.
+    pub params: &'a [(Cow<'a, str>, Cow<'a, str>)],
+    /// Looks up a header by its lower-case name.
+    pub header: &'a dyn Fn(&str) -> Option<&'a str>,
+    /// A body that is no form.
+    pub body: &'a [u8],
+    /// Parts of a multipart body.
+    pub parts: &'a [FormPart<'a>],
+    /// Whether a form body was given but too large to be read (the reference then sees no parameters).
+    pub form_too_large: bool,
+    /// Address of the caller: first of `X-Forwarded-For`, else `X-Real-IP`, else the socket's.
+    pub ip: &'a str,
+    /// The read side.
+    pub view: &'a dyn Reading,
+    /// The time.
+    pub now: Now,
+    /// What is known of this server.
+    pub server: &'a ServerFacts,
+}
+
+/// One part of a multipart form.
+#[derive(Clone, Debug)]
+pub struct FormPart<'a> {
+    /// Field name.
+    pub name: Cow<'a, str>,
+    /// File name, if it is a file.
+    pub file: Option<Cow<'a, str>>,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+}
+
+/// What answers say of this server. Fixed at start but for `load`, `cpu` and `mem`, which the host keeps fresh.
+#[derive(Clone, Debug)]
+pub struct ServerFacts {
+    /// How old generations answer.
+    pub compat: Compat,
+    /// Version of this server.
+    pub version: Arc<str>,
+    /// Address that members and clients name it by.
+    pub ip: Arc<str>,
+    /// HTTP port.
+    pub port: u16,
+    /// Whether it is the only member.
+    pub standalone: bool,
+    /// Largest content, characters.
+    pub max_content: usize,
+    /// Whether quotas are enforced.
+    pub capacity_check: bool,
+    /// Default quotas: cluster, group, namespace.
+    pub quotas: [u32; 3],
+    /// Default largest content, bytes, where quotas are enforced.
+    pub max_size: u32,
+    /// Days that history is kept.
+    pub retention_days: u32,
+    /// Most keys of one long poll.
+    pub max_poll_keys: usize,
+    /// System load average of a minute.
+    pub load: f32,
+    /// Share of the CPU in use, 0…1.
+    pub cpu: f32,
+    /// Share of the memory in use, 0…1.
+    pub mem: f32,
+}
+
+/// The parameters of a route, every one checked to be there and of its kind.
+pub struct Args<'a> {
+    pub(super) call: &'a Call<'a>,
+    pub(super) rows: &'static [Param],
+}
+
+impl<'a> Args<'a> {
+    /// The request.
+    #[must_use]
+    pub fn call(&self) -> &'a Call<'a> {
+        self.call
+    }
+
+    /// A parameter as given (trimmed), by its name or its alias; none if it is missing. Blank counts as given.
+    #[must_use]
+    pub fn given(&self, name: &str) -> Option<&'a str> {
+        let alias = self.rows.iter().find(|p| p.name == name).and_then(|p| p.alias);
+        self.call.param(name).or_else(|| self.call.param(alias?))
+    }
+
+    /// A parameter, or the default of its row (or nothing) if it is missing or blank.
+    #[must_use]
+    pub fn text(&self, name: &str) -> &'a str {
+        let given = self.given(name).filter(|v| !v.is_empty());
+        given.unwrap_or_else(|| {
+            self.rows.iter().find(|p| p.name == name).and_then(|p| p.default).unwrap_or_default()
+        })
+    }
+
+    /// A parameter as an owned text.
+    #[must_use]
+    pub fn string(&self, name: &str) -> String {
+        self.text(name).into()
+    }
+
+    /// A parameter as a shared text.
+    #[must_use]
+    pub fn shared(&self, name: &str) -> Arc<str> {
+        Arc::from(self.text(name))
+    }
+
+    /// A whole number; the row's check has made sure that it is one. 0 if it is missing without default.
+    #[must_use]
+    pub fn int(&self, name: &str) -> i64 {
+        self.text(name).parse().unwrap_or_default()
+    }
+
+    /// A number; 0 if it is missing without default.
+    #[must_use]
+    pub fn float(&self, name: &str) -> f64 {
+        self.text(name).parse().unwrap_or_default()
+    }
+
+    /// A flag, "loose": `y yes on true t` in any case (Nacos `BooleanUtils`).
+    #[must_use]
+    pub fn loose(&self, name: &str) -> bool {
+        ["y", "yes", "on", "true", "t"].iter().any(|t| self.text(name).eq_ignore_ascii_case(t))
+    }
+
+    /// A flag, "strict": only `true` in any case.
+    #[must_use]
+    pub fn strict(&self, name: &str) -> bool {
+        self.text(name).eq_ignore_ascii_case("true")
+    }
+
+    /// Page number (from 1) and size, bounded so that an answer is; the offset of the page's first item is
+    /// `(number - 1) * size`.
+    #[must_use]
+    pub fn page(&self, most: usize) -> (usize, usize) {
+        let number = usize::try_from(self.int("pageNo")).unwrap_or(1).max(1);
+        let size = usize::try_from(self.int("pageSize")).unwrap_or(0).min(most);
+        (number, size)
+    }
+}
+
+impl<'a> Call<'a> {
+    /// First value of a parameter, trimmed as the reference trims.
+    #[must_use]
+    pub fn param(&self, name: &str) -> Option<&'a str> {
+        self.params.iter().find(|(k, _)| k == name).map(|(_, v)| v.trim())
+    }
+
+    /// First value of a parameter, byte by byte as sent (contents).
+    #[must_use]
+    pub fn raw(&self, name: &str) -> Option<&'a str> {
+        self.params.iter().find(|(k, _)| k == name).map(|(_, v)| &**v)
+    }
+
+    /// All values of all parameters by name, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.params.iter().map(|(k, _)| &**k)
+    }
+
+    /// All pairs, owned: for steps that outlive the call.
+    #[must_use]
+    pub fn owned(&self) -> Vec<(String, String)> {
+        self.params.iter().map(|(k, v)| (k.clone().into_owned(), v.clone().into_owned())).collect()
+    }
+}

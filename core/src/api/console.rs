@@ -1,0 +1,6 @@
+//! Routes of console.
+
+use super::route::Route;
+
+/// Its routes.
+pub const ROUTES: &[Route] = &[];

@@ -1,0 +1,76 @@
+//! What a host does to answer a request, step by step.
+
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
+
+use super::answer::Answer;
+use crate::{
+    log::{Row, Table},
+    node::{op::Op, reply::Answered},
+    view::Reading,
+};
+
+/// Continues with the result of a step.
+pub type Then<R, A> = Box<dyn FnOnce(R, &dyn Reading) -> Plan<A> + Send>;
+
+/// Contents as read, in the order asked for; none for one that is no longer there.
+pub type Contents = Vec<Option<Arc<[u8]>>>;
+
+/// The next step. `A` is what the edge writes: [`Answer`] for HTTP, [`super::grpc::GrpcAnswer`] for gRPC.
+pub enum Plan<A = Answer> {
+    /// Write this.
+    Answer(A),
+    /// Hand an operation to the node and go on with what comes of it.
+    Submit {
+        /// The operation.
+        op: Op,
+        /// Bytes of the content that goes with a publish.
+        content: Option<Vec<u8>>,
+        /// What then.
+        then: Then<Answered, A>,
+    },
+    /// Read rows of the state store (which has first reached what the view shows).
+    Rows {
+        /// Which.
+        query: RowsQuery,
+        /// What then, with how many there are in all (if counted) and those asked for.
+        then: Then<(usize, Vec<Row>), A>,
+    },
+    /// Read contents by their log indexes.
+    Contents {
+        /// Which.
+        indexes: Vec<u64>,
+        /// What then.
+        then: Then<Contents, A>,
+    },
+    /// Go on with a closure of the host's choosing a thread for: work that is long for an I/O thread.
+    Long(Box<dyn FnOnce(&dyn Reading) -> Plan<A> + Send>),
+}
+
+/// Rows to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowsQuery {
+    /// Of which table.
+    pub table: Table,
+    /// Whose keys begin so.
+    pub prefix: Vec<u8>,
+    /// The last keys first.
+    pub reverse: bool,
+    /// Passed over.
+    pub skip: usize,
+    /// Given at most.
+    pub limit: usize,
+    /// Whether all that fit are counted.
+    pub count: bool,
+}
+
+impl<A> Plan<A> {
+    /// Hands over an operation whose result alone makes the answer.
+    pub fn submit(op: Op, then: impl FnOnce(Answered) -> A + Send + 'static) -> Self {
+        Self::Submit { op, content: None, then: Box::new(move |result, _| Self::Answer(then(result))) }
+    }
+
+    /// Hands over an operation and makes the answer from its result and the view after it.
+    pub fn submit_then(op: Op, then: impl FnOnce(Answered, &dyn Reading) -> Plan<A> + Send + 'static) -> Self {
+        Self::Submit { op, content: None, then: Box::new(then) }
+    }
+}

@@ -1,0 +1,98 @@
+//! One of the shards, and what is too small to be sharded.
+
+use alloc::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    delta::{CapacityItem, Delta, NamespaceItem},
+    service::ServiceView,
+};
+use crate::{
+    model::{ConfigItem, ConfigKey, ServiceKey},
+    naming::{Labels, Switches},
+    node::op::CapacityOf,
+};
+
+/// How many shards a view has.
+pub const SHARDS: usize = 64;
+
+/// Services and configs whose keys fall on one shard.
+#[derive(Debug, Default)]
+pub struct Shard {
+    pub(super) services: BTreeMap<ServiceKey, Arc<ServiceView>>,
+    pub(super) configs: BTreeMap<ConfigKey, Arc<ConfigItem>>,
+}
+
+/// What a view has once: namespaces, quotas, switches, labels.
+#[derive(Debug, Default)]
+pub struct Settled {
+    pub(super) namespaces: BTreeMap<Arc<str>, NamespaceItem>,
+    pub(super) capacities: BTreeMap<CapacityOf, CapacityItem>,
+    pub(super) switches: Arc<Switches>,
+    /// Labels of addresses, from the config `nacrite.cmdb`; set by the host when that config changes.
+    pub labels: Arc<Labels>,
+}
+
+/// Which shard a service falls on.
+#[must_use]
+pub fn shard_of_service(key: &ServiceKey) -> usize {
+    shard_of(&[&key.namespace, &key.group, &key.name])
+}
+
+/// Which shard a config falls on.
+#[must_use]
+pub fn shard_of_config(key: &ConfigKey) -> usize {
+    shard_of(&[&key.namespace, &key.group, &key.data_id])
+}
+
+/// FNV-1a: cheap, and the same everywhere.
+fn shard_of(parts: &[&str]) -> usize {
+    let hash = parts.iter().flat_map(|p| p.bytes().chain([0])).fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
+        (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
+    });
+    (hash >> 32) as usize % SHARDS
+}
+
+impl Delta {
+    /// The shard it changes; none for what is kept once.
+    #[must_use]
+    pub fn shard(&self) -> Option<usize> {
+        match self {
+            Self::Service { key, .. } => Some(shard_of_service(key)),
+            Self::Config { key, .. } => Some(shard_of_config(key)),
+            _ => None,
+        }
+    }
+}
+
+impl Shard {
+    /// Takes over a change of a service or config of this shard; others are not looked at.
+    pub fn apply(&mut self, delta: Delta) {
+        match delta {
+            Delta::Service { key, state: None, .. } => drop(self.services.remove(&key)),
+            Delta::Service { key, state: Some(state), instances } => {
+                let old = self.services.get(&key);
+                let new = match old {
+                    Some(old) => old.changed(state, &instances),
+                    None => ServiceView::new(key.clone(), state.clone()).changed(state, &instances),
+                };
+                self.services.insert(key, Arc::new(new));
+            }
+            Delta::Config { key, item: Some(item) } => drop(self.configs.insert(key, item)),
+            Delta::Config { key, item: None } => drop(self.configs.remove(&key)),
+            Delta::Namespace { .. } | Delta::Capacity { .. } | Delta::Switches(_) => {}
+        }
+    }
+}
+
+impl Settled {
+    /// Takes over a change of what is kept once; others are not looked at.
+    pub fn apply(&mut self, delta: Delta) {
+        match delta {
+            Delta::Namespace { id, item: Some(item) } => drop(self.namespaces.insert(id, item)),
+            Delta::Namespace { id, item: None } => drop(self.namespaces.remove(&id)),
+            Delta::Capacity { of, item } => drop(self.capacities.insert(of, item)),
+            Delta::Switches(switches) => self.switches = switches,
+            Delta::Service { .. } | Delta::Config { .. } => {}
+        }
+    }
+}
