@@ -35,8 +35,8 @@ pub struct Consensus {
     /// Who belongs to the group as of the last `Apply` given out; voters and learners in ascending order.
     members: ConfState,
     queue: VecDeque<Queued>,
-    /// Own proposals that are not decided, by index: term and ticket.
-    tickets: BTreeMap<u64, (u64, u64)>,
+    /// Tickets of own proposals that are not decided, by term and index: an index may be proposed again in a later term.
+    tickets: BTreeMap<(u64, u64), u64>,
     writes: Writes,
     /// Last `Apply` given out.
     given: u64,
@@ -119,8 +119,8 @@ impl Consensus {
         Ok(consensus)
     }
 
-    /// Proposes a command; its `Apply` or `Rejected` carries the ticket. After a loss of leadership that may take until the
-    /// new leader's log has passed the proposal's index, and a crash answers none.
+    /// Proposes a command; its `Apply` or `Rejected` carries the ticket. After a loss of leadership that takes until the
+    /// next leader has committed something; a crash answers none.
     pub fn propose(&mut self, ticket: u64, payload: Vec<u8>) -> Result<(), ProposeError> {
         if self.raw.raft.state != StateRole::Leader {
             return Err(ProposeError::NotLeader {
@@ -132,7 +132,7 @@ impl Consensus {
             .propose(Vec::new(), payload)
             .map_err(|_| ProposeError::Busy)?;
         let index = self.raw.raft.raft_log.last_index();
-        self.tickets.insert(index, (self.raw.raft.term, ticket));
+        self.tickets.insert((self.raw.raft.term, index), ticket);
         Ok(())
     }
 
@@ -302,11 +302,13 @@ impl Consensus {
 
     fn queue_apply(&mut self, entry: Entry) {
         let mut ticket = None;
-        while let Some((&index, &(term, proposed))) = self.tickets.first_key_value()
-            && index <= entry.index
+        // Once an entry of a term is committed, no entry of an earlier term that is not committed can ever be, at whatever
+        // index (Raft §5.4.3); so everything before this one is decided.
+        while let Some(first) = self.tickets.first_entry()
+            && *first.key() <= (entry.term, entry.index)
         {
-            self.tickets.pop_first();
-            if (index, term) == (entry.index, entry.term) {
+            let ((term, index), proposed) = first.remove_entry();
+            if (term, index) == (entry.term, entry.index) {
                 ticket = Some(proposed);
             } else {
                 let rejected = Effect::Rejected {

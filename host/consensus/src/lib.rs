@@ -28,6 +28,10 @@
 //! After a crash the loop starts again with step 1: whatever was not reported with `on_persisted` may be lost, and no
 //! effect that depended on it has been given out.
 //!
+//! # Not here yet
+//! Proposing changes of members (those in the log are obeyed), transfer of snapshots (a member behind the compacted log
+//! waits for ever), reads by read index.
+//!
 //! # Faults
 //! A host that breaks these rules (a number never given out, a log that lost what it reported) meets a panic, here or in
 //! the engine. It must end the process: a member that goes on after one may contradict what it has promised to others.
