@@ -1,6 +1,6 @@
 //! Three voters and a network that loses, doubles and delays: the same interface carries election and replication.
 
-use nacrite_consensus::{MessageError, TICK_MILLIS};
+use nacrite_consensus::{Consensus, MessageError, TICK_MILLIS};
 
 use crate::host::{Chosen, Host, Rng};
 
@@ -104,11 +104,7 @@ impl Group {
 
     /// The running member that leads in the latest term.
     fn leader(&mut self) -> Option<usize> {
-        let leads = |host: &Host| {
-            host.consensus
-                .as_ref()
-                .is_some_and(|consensus| consensus.is_leader())
-        };
+        let leads = |host: &Host| host.consensus.as_ref().is_some_and(Consensus::is_leader);
         (0..3)
             .filter(|at| leads(&self.hosts[*at]))
             .max_by_key(|at| self.hosts[*at].led.last().copied())
@@ -260,7 +256,7 @@ fn storm(seed: u64) -> Group {
 #[test]
 fn storms_lose_nothing_that_was_acknowledged() {
     let mut acknowledged = 0;
-    for seed in 0..12 {
+    for seed in 0..60 {
         let group = storm(seed);
         acknowledged += group
             .hosts
@@ -312,6 +308,13 @@ fn what_is_no_message_for_this_member_is_refused() {
         host.on_message(9, &[0x08, 4, 0x10, 1, 0x18, 9]),
         Err(MessageError::NoMember(9))
     );
+}
+
+/// The host keeps a member under a lock that any thread may take.
+#[test]
+fn a_member_may_move_between_threads() {
+    fn movable<T: Send>() {}
+    movable::<Consensus>();
 }
 
 #[test]
