@@ -1,0 +1,73 @@
+//! `run`, `build` and `bench`: what builds the server and hands over to it.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use crate::workspace::{cargo, root, target};
+use crate::{Failure, process, wasm};
+
+/// Builds for release and becomes a standalone server on 8848 with its data in `./data`.
+///
+/// # Errors
+/// When the build fails or the server cannot be started.
+pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
+    process::run(cargo().args(["build", "--release", "--package", "nacrite"]))?;
+    // The server runs natively without them, so a machine that cannot build them is told so and goes on.
+    if let Err(why) = wasm::wasm() {
+        println!(
+            "WebAssembly modules left out: {}",
+            why.lines().next().unwrap_or_default()
+        );
+    }
+    let data = root().join("data");
+    println!();
+    println!(
+        "HTTP  http://127.0.0.1:8848    gRPC  127.0.0.1:9848    data  {}",
+        data.display()
+    );
+    println!(
+        "try   curl -X POST 'http://127.0.0.1:8848/nacos/v1/cs/configs?dataId=hello&group=DEFAULT_GROUP&content=world'"
+    );
+    println!(
+        "      curl 'http://127.0.0.1:8848/nacos/v1/cs/configs?dataId=hello&group=DEFAULT_GROUP'"
+    );
+    println!();
+    let mut server = Command::new(target().join("release").join("nacrite"));
+    server
+        .current_dir(root())
+        .args(["serve", "--data", "data", "--port", "8848"])
+        .args(arguments);
+    // Becomes the server, so that a signal reaches it and nothing stands between it and the terminal.
+    let failed = server.exec();
+    Err(format!("the server cannot be started: {failed}"))
+}
+
+/// Builds the workspace.
+///
+/// # Errors
+/// When cargo does.
+pub(crate) fn build(release: bool) -> Result<(), Failure> {
+    let mut command = cargo();
+    command.args(["build", "--workspace"]);
+    if release {
+        command.arg("--release");
+    }
+    process::run(&mut command)
+}
+
+/// Hands over to the measuring program, built for release.
+///
+/// # Errors
+/// When it cannot be built or ends with another status than 0.
+pub(crate) fn bench(arguments: &[String]) -> Result<(), Failure> {
+    let bench = [
+        "run",
+        "--release",
+        "--package",
+        "nacrite-tests",
+        "--bin",
+        "bench",
+        "--",
+    ];
+    process::run(cargo().args(bench).args(arguments))
+}

@@ -1,0 +1,128 @@
+//! The stages of `cargo xtask test`: one row each. What is not in this table is not run by CI.
+//!
+//! To add one: write `tests/tests/NAME.rs` and add a row with `Work::Tests(&["NAME"])`; `lint` fails for a test file
+//! that is in no row, and for a row whose file is missing. A test takes a seeded sample by itself and the numbers of
+//! the full proof when `NACRITE_FULL=1` is set. It finds the server in `NACRITE_BIN`, the engine module in
+//! `NACRITE_WASM`, both built before. A client suite that CI shall judge loses its `not_yet` in `clients.rs` and gets
+//! a row here. Choose the lane by what the stage does to the machine.
+
+/// What a stage runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Work {
+    /// A command of this program.
+    Xtask(&'static [&'static str]),
+    /// Test programs of `tests/tests`, one after the other.
+    Tests(&'static [&'static str]),
+}
+
+/// What a stage does to the machine, and so what runs beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// Computes: one after the other.
+    Computing,
+    /// Mostly waits: several at once, beside the computing ones.
+    Waiting,
+    /// Measures or loads the whole machine: alone, after all others.
+    Alone,
+}
+
+/// What must be there before a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    Nothing,
+    /// The workspace, built with all its targets.
+    Build,
+    /// Also the client suites, fetched and built.
+    Clients,
+}
+
+/// One row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stage {
+    pub(crate) name: &'static str,
+    /// What passes when it passes.
+    pub(crate) about: &'static str,
+    pub(crate) work: Work,
+    pub(crate) lane: Lane,
+    pub(crate) needs: Needs,
+    /// It is ended and fails after this; three times as many with `--full`.
+    pub(crate) minutes: u64,
+}
+
+/// Started in this order within a lane, the longest of a lane first.
+pub(crate) const STAGES: &[Stage] = &[
+    Stage {
+        name: "unit",
+        about: "every test that a crate carries, and its examples",
+        work: Work::Xtask(&["unit"]),
+        lane: Lane::Computing,
+        needs: Needs::Build,
+        minutes: 15,
+    },
+    Stage {
+        name: "lint",
+        about: "formatting, clippy, dependency policy, house rules",
+        work: Work::Xtask(&["lint"]),
+        lane: Lane::Computing,
+        needs: Needs::Nothing,
+        minutes: 20,
+    },
+    Stage {
+        name: "wasm",
+        about: "the core and the engine module build for wasm32",
+        work: Work::Xtask(&["wasm"]),
+        lane: Lane::Computing,
+        needs: Needs::Nothing,
+        minutes: 20,
+    },
+    Stage {
+        name: "golden",
+        about: "answers as recorded from real servers",
+        work: Work::Xtask(&["golden"]),
+        lane: Lane::Waiting,
+        needs: Needs::Build,
+        minutes: 15,
+    },
+    clients("java-1.4.8", &["clients", "java-1.4.8"]),
+    clients("go-v1", &["clients", "go-v1"]),
+    clients("node", &["clients", "node"]),
+    clients("python-http", &["clients", "python-http"]),
+];
+
+const fn clients(name: &'static str, command: &'static [&'static str]) -> Stage {
+    Stage {
+        name,
+        about: "a real client library",
+        work: Work::Xtask(command),
+        lane: Lane::Waiting,
+        needs: Needs::Clients,
+        minutes: 17,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clients::SUITES;
+
+    #[test]
+    fn names_are_unique() {
+        for (n, stage) in STAGES.iter().enumerate() {
+            assert!(
+                STAGES[..n].iter().all(|other| other.name != stage.name),
+                "{}",
+                stage.name
+            );
+        }
+    }
+
+    #[test]
+    fn every_judged_client_has_its_stage() {
+        for suite in SUITES {
+            let staged = STAGES
+                .iter()
+                .any(|s| s.name == suite.name && s.needs == Needs::Clients);
+            assert_eq!(staged, suite.not_yet.is_none(), "{}", suite.name);
+        }
+    }
+}
