@@ -1,0 +1,339 @@
+//! The byte stream of one connection as hyper sees it: heads looked at first (`longurl`), time-outs kept.
+//!
+//! Timers are armed only where something waits: none is touched by a request that arrives and leaves in one piece.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::super::limits::{BodyMemory, HttpLimits, MemoryPermit};
+use super::super::longurl::{Scanner, Verdict};
+use crate::metrics::http::HttpMetrics;
+
+/// What the stream and the service of one connection tell each other.
+#[derive(Debug, Default)]
+pub(super) struct Exchange {
+    /// Length of `verdicts`: the ordinary request looks no further.
+    waiting: AtomicUsize,
+    verdicts: Mutex<VecDeque<Told>>,
+    /// Requests whose answer is not complete.
+    pub(super) in_flight: AtomicUsize,
+}
+
+/// A verdict with the number of its request and the memory that it holds.
+#[derive(Debug)]
+struct Told {
+    request: u64,
+    verdict: Verdict,
+    permit: Option<MemoryPermit>,
+}
+
+impl Exchange {
+    fn tell(&self, told: impl IntoIterator<Item = Told>) {
+        let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+        verdicts.extend(told);
+        self.waiting.store(verdicts.len(), Relaxed);
+    }
+
+    /// The verdict about the connection's `request`th request (from 1), if there is one.
+    pub(super) fn verdict(&self, request: u64) -> Option<(Verdict, Option<MemoryPermit>)> {
+        if self.waiting.load(Relaxed) == 0 {
+            return None;
+        }
+        let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+        if verdicts.front()?.request != request {
+            return None;
+        }
+        let told = verdicts.pop_front()?;
+        self.waiting.store(verdicts.len(), Relaxed);
+        Some((told.verdict, told.permit))
+    }
+}
+
+/// Held bytes that count as ordinary; more is charged to the memory for bodies.
+const UNCHARGED: usize = 16 << 10;
+/// What is still read, and for how long, after the last answer of a connection that has not been read to its end:
+/// closing with bytes unread would reset the connection and could take the answer with it.
+const LINGER_BYTES: usize = 4 << 20;
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A TCP stream with its look-out and its timers.
+#[derive(Debug)]
+pub(super) struct ConnectionStream {
+    tcp: TcpStream,
+    scanner: Scanner,
+    /// What hyper is to read next.
+    out: BytesMut,
+    exchange: Arc<Exchange>,
+    memory: Arc<BodyMemory>,
+    permit: Option<MemoryPermit>,
+    limits: Arc<HttpLimits>,
+    metrics: Arc<HttpMetrics>,
+    /// Since when the connection has had nothing to do.
+    idle_since: Option<Instant>,
+    idle_timer: Option<Pin<Box<Sleep>>>,
+    head_timer: Option<Pin<Box<Sleep>>>,
+    write_timer: Option<Pin<Box<Sleep>>>,
+    linger: Option<(Pin<Box<Sleep>>, usize)>,
+    /// Whether a whole head has arrived yet.
+    is_fresh: bool,
+}
+
+impl ConnectionStream {
+    pub(super) fn new(
+        tcp: TcpStream,
+        limits: Arc<HttpLimits>,
+        memory: Arc<BodyMemory>,
+        exchange: Arc<Exchange>,
+        metrics: Arc<HttpMetrics>,
+    ) -> Self {
+        ConnectionStream {
+            tcp,
+            scanner: Scanner::new(limits.head_bounds()),
+            out: BytesMut::new(),
+            exchange,
+            memory,
+            permit: None,
+            limits,
+            metrics,
+            idle_since: None,
+            idle_timer: None,
+            head_timer: None,
+            write_timer: None,
+            linger: None,
+            is_fresh: true,
+        }
+    }
+
+    /// Gives the scanner bytes that cannot pass as they are, and the service what came of it.
+    fn hold(&mut self, bytes: &[u8]) {
+        let charge = self.scanner.held() + bytes.len();
+        if charge > UNCHARGED && !self.scanner.is_refused() {
+            let granted = match &mut self.permit {
+                Some(permit) => permit.grow_to(charge),
+                None => {
+                    self.permit = self.memory.reserve(charge);
+                    self.permit.is_some()
+                }
+            };
+            if !granted {
+                self.scanner.refuse(Verdict::Overloaded, &mut self.out);
+            }
+        }
+        self.scanner.hold(bytes, &mut self.out);
+        let verdicts = self.scanner.take_verdicts();
+        let resolved = !verdicts.is_empty();
+        self.exchange
+            .tell(verdicts.into_iter().map(|(request, verdict)| {
+                let permit = matches!(verdict, Verdict::LongQuery(_))
+                    .then(|| self.permit.take())
+                    .flatten();
+                Told {
+                    request,
+                    verdict,
+                    permit,
+                }
+            }));
+        if self.scanner.held() == 0 {
+            self.permit = None;
+        }
+        if resolved || self.scanner.held() == 0 {
+            self.head_timer = None;
+        }
+    }
+
+    /// Nothing to read: `Ready` with an error when that has lasted too long.
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let now = Instant::now();
+        if self.exchange.in_flight.load(Relaxed) > 0 {
+            // The server's turn: a parked poll may take its time. hyper does not ask again when it is over, so the
+            // timer does, and an idle connection after a slow answer lives for up to twice the limit.
+            self.idle_since = None;
+            self.poll_idle_timer(cx, now + self.limits.idle_timeout);
+            return Poll::Pending;
+        }
+        if self.scanner.held() > 0 {
+            let limit = self.limits.head_timeout;
+            let timer = self
+                .head_timer
+                .get_or_insert_with(|| Box::pin(sleep_until(now + limit)));
+            return timer
+                .as_mut()
+                .poll(cx)
+                .map(|()| Err(self.timed_out("the request head did not arrive in time")));
+        }
+        let limit = if self.is_fresh {
+            self.limits.head_timeout
+        } else {
+            self.limits.idle_timeout
+        };
+        let deadline = *self.idle_since.get_or_insert(now) + limit;
+        if deadline <= now {
+            return Poll::Ready(Err(self.timed_out("the connection was idle")));
+        }
+        self.poll_idle_timer(cx, deadline);
+        Poll::Pending
+    }
+
+    /// Has the task woken at `deadline` or before: the timer of an earlier wait is left to fire and set anew only then,
+    /// which is cheaper than a reset for each request.
+    fn poll_idle_timer(&mut self, cx: &mut Context<'_>, deadline: Instant) {
+        let timer = self
+            .idle_timer
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if timer.as_mut().poll(cx).is_ready() {
+            timer.as_mut().reset(deadline);
+            // Registers the task; a deadline that has just passed wakes it at once.
+            if timer.as_mut().poll(cx).is_ready() {
+                cx.waker().wake_by_ref();
+            }
+        }
+    }
+
+    /// Counted here, because hyper ends an idle connection without a word.
+    fn timed_out(&self, reason: &'static str) -> io::Error {
+        self.metrics.connections_timed_out.inc();
+        io::Error::new(io::ErrorKind::TimedOut, reason)
+    }
+
+    fn write_waits<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        let limit = self.limits.write_timeout;
+        let timer = self
+            .write_timer
+            .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + limit)));
+        timer
+            .as_mut()
+            .poll(cx)
+            .map(|()| Err(self.timed_out("the client does not read")))
+    }
+}
+
+impl AsyncRead for ConnectionStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            if !this.out.is_empty() {
+                let n = this.out.len().min(buf.remaining());
+                buf.put_slice(&this.out[..n]);
+                this.out.advance(n);
+                if this.out.is_empty() {
+                    this.out = BytesMut::new();
+                }
+                this.is_fresh = false;
+                return Poll::Ready(Ok(()));
+            }
+            if this.scanner.is_refused() {
+                // The refusal closes the connection; what else arrives is read after it.
+                return Poll::Pending;
+            }
+            if this.scanner.held() > 0 {
+                let mut piece = [0; 16 << 10];
+                let mut piece = ReadBuf::new(&mut piece);
+                match Pin::new(&mut this.tcp).poll_read(cx, &mut piece)? {
+                    Poll::Pending => return this.poll_patience(cx),
+                    Poll::Ready(()) if piece.filled().is_empty() => return Poll::Ready(Ok(())),
+                    Poll::Ready(()) => this.hold(piece.filled()),
+                }
+                continue;
+            }
+            let before = buf.filled().len();
+            match Pin::new(&mut this.tcp).poll_read(cx, buf)? {
+                Poll::Pending => return this.poll_patience(cx),
+                Poll::Ready(()) => {}
+            }
+            this.idle_since = None;
+            let fresh = &buf.filled()[before..];
+            let length = fresh.len();
+            if length == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            let passed = this.scanner.pass(fresh);
+            if passed < length {
+                this.hold(&fresh[passed..]);
+                buf.set_filled(before + passed);
+            }
+            if passed > 0 {
+                this.is_fresh = false;
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl AsyncWrite for ConnectionStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        match Pin::new(&mut this.tcp).poll_write(cx, bytes) {
+            Poll::Pending => this.write_waits(cx),
+            done => {
+                this.write_timer = None;
+                done
+            }
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        match Pin::new(&mut this.tcp).poll_write_vectored(cx, bytes) {
+            Poll::Pending => this.write_waits(cx),
+            done => {
+                this.write_timer = None;
+                done
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.linger.is_none() {
+            ready!(Pin::new(&mut this.tcp).poll_shutdown(cx))?;
+            if this.scanner.at_boundary() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let (timer, left) = this
+            .linger
+            .get_or_insert_with(|| (Box::pin(sleep_until(Instant::now() + LINGER)), LINGER_BYTES));
+        loop {
+            let mut piece = [0; 16 << 10];
+            let mut piece = ReadBuf::new(&mut piece);
+            match Pin::new(&mut this.tcp).poll_read(cx, &mut piece) {
+                Poll::Ready(Ok(())) if !piece.filled().is_empty() && *left > 0 => {
+                    *left = left.saturating_sub(piece.filled().len());
+                }
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Pending => return timer.as_mut().poll(cx).map(Ok),
+            }
+        }
+    }
+}
