@@ -1,6 +1,8 @@
 //! Making and opening one `redb` file such that damage is said, and never taken for an empty or older file.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{Database, Durability, StorageBackend, WriteTransaction};
 
@@ -15,6 +17,9 @@ pub(crate) struct StoreFile {
     pub(crate) db: Database,
     /// How errors name it.
     pub(crate) place: String,
+    /// Whether every page was read to open it: because that was asked for, or because the last commit was made
+    /// without what spares it.
+    pub(crate) walked: bool,
     backend: Backend,
 }
 
@@ -48,8 +53,13 @@ impl StoreFile {
         let place = disk.place(name);
         let backend = disk.open(name, false)?;
         mend_head(&backend, &place)?;
-        let db = open_backend(backend.clone(), &place, cache, verify)?;
-        Ok(Self { db, place, backend })
+        let (db, walked) = open_backend(backend.clone(), &place, cache, verify)?;
+        Ok(Self {
+            db,
+            place,
+            walked,
+            backend,
+        })
     }
 
     /// Opens an existing file for reading: changes go to memory, the file stays as it is.
@@ -57,19 +67,47 @@ impl StoreFile {
         let place = disk.place(name);
         let backend = Backend::new(Overlay::new(disk.open_read(name)?)?);
         mend_head(&backend, &place)?;
-        let db = open_backend(backend.clone(), &place, 16 << 20, verify)?;
-        Ok(Self { db, place, backend })
+        let (db, walked) = open_backend(backend.clone(), &place, 16 << 20, verify)?;
+        Ok(Self {
+            db,
+            place,
+            walked,
+            backend,
+        })
     }
 
-    /// Opens the commit before the last one, for salvage where the last cannot be opened.
-    pub(crate) fn open_older(disk: &dyn Disk, name: &str) -> Result<Self, Error> {
+    /// Opens for reading whatever can be opened: for salvage. Also says what had to be done for it.
+    pub(crate) fn open_any(disk: &dyn Disk, name: &str) -> Result<(Self, Vec<Error>), Error> {
+        let mut tried = match Self::open_read(disk, name, false) {
+            Ok(file) => return Ok((file, Vec::new())),
+            Err(error @ Error::Io(_)) => return Err(error),
+            Err(error) => vec![error],
+        };
         let place = disk.place(name);
-        let backend = Backend::new(Overlay::new(disk.open_read(name)?)?);
-        let mut flags = [0];
-        backend.read(FLAGS as u64, &mut flags)?;
-        backend.write(FLAGS as u64, &slots::other(flags[0]))?;
-        let db = open_backend(backend.clone(), &place, 16 << 20, false)?;
-        Ok(Self { db, place, backend })
+        for (slot, flags) in (0..).zip(slots::FORCED) {
+            let backend = Backend::new(Overlay::new(disk.open_read(name)?)?);
+            let opened = rebuild_head(&backend, flags)
+                .and_then(|()| open_backend(backend.clone(), &place, 16 << 20, false));
+            match opened {
+                Ok((db, walked)) => {
+                    let what = format!(
+                        "what follows was read with a rebuilt head and commit slot {slot}, and may be older"
+                    );
+                    tried.push(Error::damaged(&place, what));
+                    return Ok((
+                        Self {
+                            db,
+                            place,
+                            walked,
+                            backend,
+                        },
+                        tried,
+                    ));
+                }
+                Err(error) => tried.push(error),
+            }
+        }
+        Err(tried.swap_remove(0))
     }
 
     /// Starts a transaction; a `durable` one is synced by its commit, and a later open need not walk the file.
@@ -125,14 +163,18 @@ fn open_backend(
     place: &str,
     cache: usize,
     verify: bool,
-) -> Result<Database, Error> {
-    guarded(place, || {
+) -> Result<(Database, bool), Error> {
+    let walked = Arc::new(AtomicBool::new(false));
+    let told = walked.clone();
+    let db = guarded(place, || {
         Database::builder()
             .set_cache_size(cache)
             .set_check_integrity_on_open(verify)
+            .set_repair_callback(move |_| told.store(true, Ordering::Relaxed))
             .create_with_backend(backend)
             .map_err(|e| Error::of(place, e))
-    })
+    })?;
+    Ok((db, walked.load(Ordering::Relaxed)))
 }
 
 /// Looks at the commit slots before the library does, and writes the byte of flags that is sure to be right.
@@ -166,8 +208,88 @@ fn mend_head(backend: &Backend, place: &str) -> Result<(), Error> {
     }
 }
 
+/// Writes the part of the head that is the same in all our files, from a new file; the length follows the head.
+fn rebuild_head(backend: &Backend, flags: u8) -> Result<(), Error> {
+    const GEOMETRY: std::ops::Range<usize> = 12..24;
+    let fresh = Backend::new(redb::backends::InMemoryBackend::new());
+    let db = Database::builder().create_with_backend(fresh.clone());
+    drop(db.map_err(|e| Error::of("a new file in memory", e))?);
+    let mut model = [0; HEADER];
+    fresh.read(0, &mut model)?;
+    let mut head = [0; HEADER];
+    let len = backend.len()?;
+    if len < HEADER as u64 {
+        return Err(Error::damaged("the file", "it ends within its head"));
+    }
+    backend.read(0, &mut head)?;
+    head[..FLAGS].copy_from_slice(&model[..FLAGS]);
+    head[FLAGS] = flags;
+    head[GEOMETRY].copy_from_slice(&model[GEOMETRY]);
+    backend.write(0, &head)?;
+    // A file that was cut short: its pages stay where they were, and what is gone reads as zeros.
+    backend.set_len(
+        len.next_multiple_of(slots::PAGE)
+            .max(slots::layout_len(&head).min(1 << 40)),
+    )?;
+    Ok(())
+}
+
 fn write_flags(backend: &Backend, flags: u8) -> Result<(), Error> {
     backend.write(FLAGS as u64, &[flags])?;
     backend.sync_data()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::SimDisk;
+    use redb::TableDefinition;
+
+    const TABLE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("t");
+
+    fn filled() -> (SimDisk, StoreFile) {
+        let disk = SimDisk::new();
+        StoreFile::create(&disk, "f", |txn| {
+            txn.open_table(TABLE)?;
+            Ok(())
+        })
+        .unwrap();
+        let file = StoreFile::open(&disk, "f", 1 << 20, false).unwrap();
+        let txn = file.begin(true).unwrap();
+        for key in 0..100 {
+            let mut table = txn.open_table(TABLE).unwrap();
+            table.insert(key, [1; 500].as_slice()).unwrap();
+        }
+        txn.commit().unwrap();
+        (disk, file)
+    }
+
+    #[test]
+    fn an_unclean_stop_needs_no_walk_through_the_file() {
+        let (disk, file) = filled();
+        let open = |seed, verify| StoreFile::open(&disk.cut(seed), "f", 1 << 20, verify).unwrap();
+        assert!(!open(1, false).walked);
+        // Nor one with commits after the last durable one.
+        let txn = file.begin(false).unwrap();
+        let big = [1; 5_000];
+        txn.open_table(TABLE)
+            .unwrap()
+            .insert(200, big.as_slice())
+            .unwrap();
+        txn.commit().unwrap();
+        for seed in 0..6 {
+            assert!(!open(seed, false).walked);
+        }
+        assert!(open(1, true).walked);
+    }
+
+    #[test]
+    fn a_panic_over_damaged_pages_is_a_damage() {
+        let error = guarded::<()>("f", || panic!("page {}", 7)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "f is damaged: its pages contradict each other (page 7)"
+        );
+    }
 }

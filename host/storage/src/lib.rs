@@ -20,6 +20,7 @@
 //! # Ok::<(), nacrite_storage::Error>(())
 //! ```
 
+mod check;
 mod checksum;
 mod disk;
 mod entry;
@@ -27,16 +28,19 @@ mod error;
 mod file;
 mod log;
 mod overlay;
+mod salvage;
 pub mod sim;
 mod slots;
 mod state;
 mod store;
 mod walk;
 
+pub use check::{Problem, Report, RowCheck, check, check_disk};
 pub use disk::{Backend, Disk, Folder};
 pub use entry::{Compacted, Entry, HardState, LogReader};
 pub use error::Error;
 pub use log::{LOG_FILE, Log, LogHandle, LogStart, LogWrite};
+pub use salvage::{Salvaged, salvage, salvage_disk};
 pub use sim::SimDisk;
 pub use state::{
     Applied, DELETE_RANGE_MAX, Outcome, Row, RowChange, STATE_FILE, Scan, Sizes, State, StateBatch,

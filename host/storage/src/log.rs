@@ -247,6 +247,10 @@ impl Log {
         txn.commit().map_err(|e| file.error(e))
     }
 
+    pub(crate) fn walked(&self) -> bool {
+        self.inner.file.walked
+    }
+
     /// Length of the file, in bytes.
     ///
     /// # Errors
@@ -413,7 +417,7 @@ pub(crate) fn read_start(file: &StoreFile, is_new: bool) -> Result<LogStart, Err
     })
 }
 
-/// Calls `each` with every entry from the front until one cannot be reached, then from the back to the same place.
+/// Calls `each` with every entry that can be reached; how many there were.
 pub(crate) fn each_entry(
     file: &StoreFile,
     each: &mut dyn FnMut(u64, Result<Entry, Error>),

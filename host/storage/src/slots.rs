@@ -78,9 +78,26 @@ pub(crate) fn examine(head: &[u8; HEADER]) -> Verdict {
     }
 }
 
-/// The byte of flags with which the other slot counts.
-pub(crate) fn other(flags: u8) -> [u8; 1] {
-    [((flags ^ SECOND_COUNTS) & SECOND_COUNTS) | TWO_PHASES | NOT_CLOSED]
+/// Size of a page, in bytes.
+pub(crate) const PAGE: u64 = 4096;
+/// Bytes of flags with which the first and the second slot count, whatever the file says.
+pub(crate) const FORCED: [u8; 2] = [
+    TWO_PHASES | NOT_CLOSED,
+    SECOND_COUNTS | TWO_PHASES | NOT_CLOSED,
+];
+
+/// How long the head says that the file is, in bytes: no checksum covers it.
+pub(crate) fn layout_len(head: &[u8; HEADER]) -> u64 {
+    let number = |at: usize| {
+        u64::from(u32::from_le_bytes([
+            head[at],
+            head[at + 1],
+            head[at + 2],
+            head[at + 3],
+        ]))
+    };
+    let (region_pages, regions, rest) = (number(20), number(24), number(28));
+    (1 + regions.saturating_mul(region_pages).saturating_add(rest)).saturating_mul(PAGE)
 }
 
 #[cfg(test)]

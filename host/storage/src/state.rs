@@ -15,8 +15,10 @@ use crate::Error;
 use crate::disk::Disk;
 use crate::file::{StoreFile, guarded};
 pub use reader::{Row, Scan, Sizes, StateReader, StateSnapshot};
-pub(crate) use record::{CONTENTS, REFS, ROWS, read_refs, read_row};
-use record::{META, applied_bytes, read_start, row_bytes, row_key, write_content, write_refs};
+pub(crate) use record::{
+    CONTENTS, REFS, ROWS, place_of, read_content, read_refs, read_row, read_start,
+};
+use record::{META, applied_bytes, row_bytes, row_key, write_content, write_refs};
 
 /// Name of the file.
 pub const STATE_FILE: &str = "state.redb";
@@ -152,6 +154,10 @@ impl State {
         StateReader {
             inner: self.inner.clone(),
         }
+    }
+
+    pub(crate) fn walked(&self) -> bool {
+        self.inner.file.walked
     }
 
     /// Bytes of rows and contents applied since the last durable batch.

@@ -44,6 +44,9 @@ pub struct Store {
     pub start: LogStart,
     /// The state.
     pub state: State,
+    /// Names of the files of which every page was read to open them: all with [`Options::verify_data`], else those
+    /// whose last commit was not made in a way that spares it, which takes long and is worth a line in the server's log.
+    pub walked: Vec<&'static str>,
 }
 
 impl Store {
@@ -71,7 +74,14 @@ impl Store {
         if let Some(what) = disagreement(&start, node_id, applied) {
             return Err(Error::damaged(&disk.place(STATE_FILE), what));
         }
-        Ok(Self { log, start, state })
+        let walked = [(LOG_FILE, log.walked()), (STATE_FILE, state.walked())];
+        let walked = walked.into_iter().filter(|(_, walked)| *walked);
+        Ok(Self {
+            log,
+            start,
+            state,
+            walked: walked.map(|(name, _)| name).collect(),
+        })
     }
 }
 
