@@ -5,19 +5,26 @@
 //! those are in the modules that own the state.
 
 mod answer;
+pub mod beat;
 mod call;
+pub mod check;
 pub mod console;
 mod fault;
 pub mod grpc;
 pub mod hosts;
+mod metadata;
 mod plan;
 mod route;
+mod routes;
+mod traffic;
 pub mod v1;
 pub mod v2;
 pub mod v3;
 
-pub use answer::{Answer, Body, json_string};
+pub use answer::{Answer, Body, iso_millis, json_string, push_json_string};
 pub use call::{Args, Call, FormPart, ServerFacts};
-pub use fault::{Area, Fault, code_text};
-pub use plan::{Contents, Plan, RowsQuery, Then};
-pub use route::{Check, Class, Compat, Generation, Kind, Method, Param, Right, Route, Routes};
+pub use fault::{Area, Fault, Telling, code_text, container, refused};
+pub use metadata::{parse_instances, parse_metadata};
+pub use plan::{Contents, Look, Plan, RowsQuery, Then};
+pub use route::{Check, Class, Compat, Generation, Kind, Method, Param, Right, Route};
+pub use routes::{Routes, grouped_service};

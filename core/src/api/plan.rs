@@ -12,6 +12,9 @@ use crate::{
 /// Continues with the result of a step.
 pub type Then<R, A> = Box<dyn FnOnce(R, &dyn Reading) -> Plan<A> + Send>;
 
+/// Continues with nothing but the view.
+pub type Look<A> = Box<dyn FnOnce(&dyn Reading) -> Plan<A> + Send>;
+
 /// Contents as read, in the order asked for; none for one that is no longer there.
 pub type Contents = Vec<Option<Arc<[u8]>>>;
 
@@ -43,7 +46,7 @@ pub enum Plan<A = Answer> {
         then: Then<Contents, A>,
     },
     /// Go on with a closure of the host's choosing a thread for: work that is long for an I/O thread.
-    Long(Box<dyn FnOnce(&dyn Reading) -> Plan<A> + Send>),
+    Long(Look<A>),
 }
 
 /// Rows to read.
@@ -66,11 +69,22 @@ pub struct RowsQuery {
 impl<A> Plan<A> {
     /// Hands over an operation whose result alone makes the answer.
     pub fn submit(op: Op, then: impl FnOnce(Answered) -> A + Send + 'static) -> Self {
-        Self::Submit { op, content: None, then: Box::new(move |result, _| Self::Answer(then(result))) }
+        Self::Submit {
+            op,
+            content: None,
+            then: Box::new(move |result, _| Self::Answer(then(result))),
+        }
     }
 
     /// Hands over an operation and makes the answer from its result and the view after it.
-    pub fn submit_then(op: Op, then: impl FnOnce(Answered, &dyn Reading) -> Plan<A> + Send + 'static) -> Self {
-        Self::Submit { op, content: None, then: Box::new(then) }
+    pub fn submit_then(
+        op: Op,
+        then: impl FnOnce(Answered, &dyn Reading) -> Plan<A> + Send + 'static,
+    ) -> Self {
+        Self::Submit {
+            op,
+            content: None,
+            then: Box::new(then),
+        }
     }
 }

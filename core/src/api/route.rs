@@ -1,10 +1,9 @@
 //! Routes as data: each a row, from which dispatch, checks, rights and the reference page are made.
-
-use alloc::vec::Vec;
+//!
+//! How a row is found and what is checked before its `make` runs is [`super::Routes`]'.
 
 use super::{
-    answer::Answer,
-    call::{Args, Call},
+    call::Args,
     fault::{Area, Fault},
     plan::Plan,
 };
@@ -90,6 +89,41 @@ pub enum Kind {
     Float,
     /// `boolean`, strict or loose.
     Bool,
+    /// A comma-separated list.
+    List,
+}
+
+impl Kind {
+    /// Whether a text is of this kind, as the reference converts it.
+    #[must_use]
+    pub fn takes(self, text: &str) -> bool {
+        match self {
+            Self::Text | Self::List => true,
+            Self::Int => text.parse::<i32>().is_ok(),
+            Self::Long => text.parse::<i64>().is_ok(),
+            // Not what Rust reads as a number but Java does not, and no number without a size.
+            Self::Float => text.parse().is_ok_and(f64::is_finite),
+            Self::Bool => ["true", "on", "yes", "1", "false", "off", "no", "0"]
+                .iter()
+                .any(|t| text.eq_ignore_ascii_case(t)),
+        }
+    }
+
+    /// What the reference's messages call it: the type of a declared parameter, or that of a form's field.
+    #[must_use]
+    pub fn java(self, field: bool) -> &'static str {
+        match (self, field) {
+            (Self::Text, _) => "String",
+            (Self::Int, false) => "int",
+            (Self::Int, true) => "Integer",
+            (Self::Long, _) => "Long",
+            (Self::Float, false) => "float",
+            (Self::Float, true) => "Double",
+            (Self::Bool, false) => "boolean",
+            (Self::Bool, true) => "Boolean",
+            (Self::List, _) => "List",
+        }
+    }
 }
 
 /// A parameter of a route.
@@ -103,6 +137,9 @@ pub struct Param {
     pub kind: Kind,
     /// Whether it must be given.
     pub required: bool,
+    /// Whether the reference's handler asks for it, or its form checks it, instead of the framework by declaration.
+    /// Then blank counts as missing, flags take any text, and the words of a refusal are others.
+    pub asked: bool,
     /// What it is if it is not given or blank.
     pub default: Option<&'static str>,
     /// What it means, for the reference page.
@@ -113,31 +150,60 @@ impl Param {
     /// An optional text.
     #[must_use]
     pub const fn text(name: &'static str, meaning: &'static str) -> Self {
-        Self { name, alias: None, kind: Kind::Text, required: false, default: None, meaning }
+        Self {
+            name,
+            alias: None,
+            kind: Kind::Text,
+            required: false,
+            asked: false,
+            default: None,
+            meaning,
+        }
     }
 
     /// An optional parameter of some kind.
     #[must_use]
     pub const fn of(name: &'static str, kind: Kind, meaning: &'static str) -> Self {
-        Self { kind, ..Self::text(name, meaning) }
+        Self {
+            kind,
+            ..Self::text(name, meaning)
+        }
     }
 
     /// This one, required.
     #[must_use]
     pub const fn required(self) -> Self {
-        Self { required: true, ..self }
+        Self {
+            required: true,
+            ..self
+        }
+    }
+
+    /// This one, asked for by the handler ([`Self::asked`]).
+    #[must_use]
+    pub const fn asked(self) -> Self {
+        Self {
+            asked: true,
+            ..self
+        }
     }
 
     /// This one with another name.
     #[must_use]
     pub const fn or(self, alias: &'static str) -> Self {
-        Self { alias: Some(alias), ..self }
+        Self {
+            alias: Some(alias),
+            ..self
+        }
     }
 
     /// This one with a default.
     #[must_use]
     pub const fn default(self, default: &'static str) -> Self {
-        Self { default: Some(default), ..self }
+        Self {
+            default: Some(default),
+            ..self
+        }
     }
 }
 
@@ -171,13 +237,17 @@ pub struct Route {
     pub area: Area,
     /// Methods it answers.
     pub methods: &'static [Method],
-    /// Path below the context path; a part in braces takes any one part.
+    /// Path below the context path; a part in braces takes any one part ([`Args::part`]).
     pub path: &'static str,
+    /// Further paths that lead here.
+    pub also: &'static [&'static str],
     /// A parameter with a value that must be there (`search=blur`); routes with one go before those without.
     /// The value `*` takes any.
     pub when: Option<(&'static str, &'static str)>,
     /// Compatibility class.
     pub class: Class,
+    /// What 3.x names instead when it refuses the route by its class, `GET ${contextPath:nacos}/v3/…`; empty for none.
+    pub instead: &'static str,
     /// Parameters, in the order in which the reference misses them.
     pub params: &'static [Param],
     /// Layer A.
@@ -190,29 +260,59 @@ pub struct Route {
     pub make: fn(&Args<'_>) -> Result<Plan, Fault>,
 }
 
-/// All routes, found by path.
-pub struct Routes {
-    rows: Vec<&'static Route>,
+impl Route {
+    /// A row of `/v1/ns` to fill in by struct update.
+    pub const NAMING_V1: Self = Self {
+        generation: Generation::V1,
+        area: Area::NamingV1,
+        methods: &[Method::Get],
+        path: "",
+        also: &[],
+        when: None,
+        class: Class::Admin,
+        instead: "",
+        params: &[],
+        check: Check::Naming,
+        right: Right::ReadNaming,
+        summary: "",
+        make: unmade,
+    };
+    /// A row of `/v1/cs` to fill in by struct update.
+    pub const CONFIG_V1: Self = Self {
+        area: Area::ConfigV1,
+        class: Class::Console,
+        check: Check::Config,
+        right: Right::ReadConfig,
+        ..Self::NAMING_V1
+    };
+    /// A row of `/v1/console` and `/v1/core` to fill in by struct update.
+    pub const CONSOLE_V1: Self = Self {
+        area: Area::ConsoleV1,
+        class: Class::Console,
+        check: Check::Namespace,
+        right: Right::Admin,
+        ..Self::NAMING_V1
+    };
+    /// A row of v2 to fill in by struct update.
+    pub const V2: Self = Self {
+        generation: Generation::V2,
+        area: Area::Wrapped,
+        ..Self::NAMING_V1
+    };
+    /// A row of v3 to fill in by struct update; its class is of no account.
+    pub const V3: Self = Self {
+        generation: Generation::V3,
+        check: Check::None,
+        ..Self::V2
+    };
+
+    /// All its paths.
+    pub fn paths(&self) -> impl Iterator<Item = &'static str> {
+        core::iter::once(self.path).chain(self.also.iter().copied())
+    }
 }
 
-impl Routes {
-    /// The routes of all generations.
-    #[must_use]
-    pub fn all() -> Self {
-        let tables: [&'static [Route]; 4] =
-            [super::v1::ROUTES, super::console::ROUTES, super::v2::ROUTES, super::v3::ROUTES];
-        Self { rows: tables.iter().flat_map(|t| t.iter()).collect() }
-    }
-
-    /// All rows.
-    pub fn rows(&self) -> impl Iterator<Item = &'static Route> {
-        self.rows.iter().copied()
-    }
-
-    /// Understands a request: the first step of its answer. Never fails: a fault is an answer too.
-    #[must_use]
-    pub fn plan(&self, call: &Call<'_>) -> Plan {
-        let _ = call;
-        Plan::Answer(Answer::text(""))
-    }
+/// What a row does that nobody filled in; a test sees that there is none.
+fn unmade(_: &Args<'_>) -> Result<Plan, Fault> {
+    Err(Fault::business(501, "not there"))
 }

@@ -2,5 +2,5 @@
 
 use super::route::Route;
 
-/// Its routes.
-pub const ROUTES: &[Route] = &[];
+/// Its tables of routes.
+pub const TABLES: &[&[Route]] = &[];

@@ -79,11 +79,21 @@ pub trait Reading {
     /// A service.
     fn service(&self, key: &ServiceKey) -> Option<Arc<ServiceView>>;
     /// Services in the order of their keys, `limit` of them from `offset` on.
-    fn services(&self, filter: &ServiceFilter, offset: usize, limit: usize) -> Page<Arc<ServiceView>>;
+    fn services(
+        &self,
+        filter: &ServiceFilter,
+        offset: usize,
+        limit: usize,
+    ) -> Page<Arc<ServiceView>>;
     /// A config.
     fn config(&self, key: &ConfigKey) -> Option<Arc<ConfigItem>>;
     /// Configs that have a formal version, in the order of their ids (oldest first), `limit` of them from `offset` on.
-    fn configs(&self, filter: &ConfigFilter, offset: usize, limit: usize) -> Page<(ConfigKey, Arc<ConfigItem>)>;
+    fn configs(
+        &self,
+        filter: &ConfigFilter,
+        offset: usize,
+        limit: usize,
+    ) -> Page<(ConfigKey, Arc<ConfigItem>)>;
     /// The config of an id.
     fn config_of_id(&self, id: u64) -> Option<(ConfigKey, Arc<ConfigItem>)>;
     /// How many configs a namespace has.
@@ -116,9 +126,13 @@ impl TextFilter {
 /// `*` stands for any text, the empty one included.
 fn fits_pattern(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
-    let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else {
+        return false;
+    };
     let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else { return rest.is_empty() };
+    let Some(last) = parts.pop() else {
+        return rest.is_empty();
+    };
     for part in parts {
         match rest.find(part) {
             Some(at) => rest = &rest[at + part.len()..],
@@ -130,15 +144,25 @@ fn fits_pattern(pattern: &str, text: &str) -> bool {
 
 impl<S: Shards> Reading for S {
     fn service(&self, key: &ServiceKey) -> Option<Arc<ServiceView>> {
-        self.read(shard_of_service(key), |shard| shard.services.get(key).cloned())
+        self.read(shard_of_service(key), |shard| {
+            shard.services.get(key).cloned()
+        })
     }
 
-    fn services(&self, filter: &ServiceFilter, offset: usize, limit: usize) -> Page<Arc<ServiceView>> {
+    fn services(
+        &self,
+        filter: &ServiceFilter,
+        offset: usize,
+        limit: usize,
+    ) -> Page<Arc<ServiceView>> {
         let mut all = Vec::new();
         for shard in 0..SHARDS {
             self.read(shard, |shard| {
                 let fitting = shard.services.values().filter(|s| {
-                    filter.namespace.as_ref().is_none_or(|n| *n == s.key.namespace)
+                    filter
+                        .namespace
+                        .as_ref()
+                        .is_none_or(|n| *n == s.key.namespace)
                         && filter.group.fits(&s.key.group)
                         && filter.name.fits(&s.key.name)
                         && !(filter.with_instances && s.is_empty())
@@ -147,50 +171,77 @@ impl<S: Shards> Reading for S {
             });
         }
         all.sort_by(|a, b| a.key.cmp(&b.key));
-        Page { total: all.len(), items: all.into_iter().skip(offset).take(limit).collect() }
+        Page {
+            total: all.len(),
+            items: all.into_iter().skip(offset).take(limit).collect(),
+        }
     }
 
     fn config(&self, key: &ConfigKey) -> Option<Arc<ConfigItem>> {
-        self.read(shard_of_config(key), |shard| shard.configs.get(key).cloned())
+        self.read(shard_of_config(key), |shard| {
+            shard.configs.get(key).cloned()
+        })
     }
 
-    fn configs(&self, filter: &ConfigFilter, offset: usize, limit: usize) -> Page<(ConfigKey, Arc<ConfigItem>)> {
+    fn configs(
+        &self,
+        filter: &ConfigFilter,
+        offset: usize,
+        limit: usize,
+    ) -> Page<(ConfigKey, Arc<ConfigItem>)> {
         let mut all = Vec::new();
         for shard in 0..SHARDS {
             self.read(shard, |shard| {
                 let fitting = shard.configs.iter().filter(|(key, item)| {
-                    filter.namespace.as_ref().is_none_or(|n| *n == key.namespace)
+                    filter
+                        .namespace
+                        .as_ref()
+                        .is_none_or(|n| *n == key.namespace)
                         && filter.group.fits(&key.group)
                         && filter.data_id.fits(&key.data_id)
                         && item.formal.as_ref().is_some_and(|v| {
                             (filter.app.is_empty() || *v.app == *filter.app)
                                 && (filter.types.is_empty() || filter.types.contains(&v.kind))
                                 && (filter.tags.is_empty()
-                                    || v.tags.split(',').any(|t| filter.tags.iter().any(|w| w == t.trim())))
+                                    || v.tags
+                                        .split(',')
+                                        .any(|t| filter.tags.iter().any(|w| w == t.trim())))
                         })
                 });
                 all.extend(fitting.map(|(key, item)| (key.clone(), item.clone())));
             });
         }
         all.sort_by_key(|(_, item)| item.id);
-        Page { total: all.len(), items: all.into_iter().skip(offset).take(limit).collect() }
+        Page {
+            total: all.len(),
+            items: all.into_iter().skip(offset).take(limit).collect(),
+        }
     }
 
     fn config_of_id(&self, id: u64) -> Option<(ConfigKey, Arc<ConfigItem>)> {
         (0..SHARDS).find_map(|shard| {
             self.read(shard, |shard| {
-                shard.configs.iter().find(|(_, i)| i.id == id).map(|(k, i)| (k.clone(), i.clone()))
+                shard
+                    .configs
+                    .iter()
+                    .find(|(_, i)| i.id == id)
+                    .map(|(k, i)| (k.clone(), i.clone()))
             })
         })
     }
 
     fn config_count(&self, namespace: &str) -> usize {
-        self.capacity(&CapacityOf::Namespace(Arc::from(namespace))).map_or(0, |c| c.usage as usize)
+        self.capacity(&CapacityOf::Namespace(Arc::from(namespace)))
+            .map_or(0, |c| c.usage as usize)
     }
 
     fn namespaces(&self) -> Vec<(Arc<str>, NamespaceItem)> {
-        let mut all: Vec<_> =
-            self.settled(|s| s.namespaces.iter().map(|(id, n)| (id.clone(), n.clone())).collect());
+        let mut all: Vec<_> = self.settled(|s| {
+            s.namespaces
+                .iter()
+                .map(|(id, n)| (id.clone(), n.clone()))
+                .collect()
+        });
         all.sort_by_key(|(_, n)| n.created);
         all
     }

@@ -21,7 +21,12 @@ impl ServiceView {
     /// A service nobody has registered with yet.
     #[must_use]
     pub fn new(key: ServiceKey, state: ServiceState) -> Self {
-        Self { key, state, instances: Vec::new(), last_ref: Arc::new(AtomicU64::new(0)) }
+        Self {
+            key,
+            state,
+            instances: Vec::new(),
+            last_ref: Arc::new(AtomicU64::new(0)),
+        }
     }
 
     /// This service after a change; what did not change is shared.
@@ -40,7 +45,12 @@ impl ServiceView {
                 (Err(_), InstanceChange::Remove(_)) => {}
             }
         }
-        Self { key: self.key.clone(), state, instances, last_ref: self.last_ref.clone() }
+        Self {
+            key: self.key.clone(),
+            state,
+            instances,
+            last_ref: self.last_ref.clone(),
+        }
     }
 
     /// Whether its instances are ephemeral.
@@ -81,7 +91,10 @@ impl ServiceView {
     /// One instance.
     #[must_use]
     pub fn instance(&self, key: &InstanceKey) -> Option<&Arc<Instance>> {
-        self.instances.binary_search_by(|i| i.key.cmp(key)).ok().map(|at| &self.instances[at])
+        self.instances
+            .binary_search_by(|i| i.key.cmp(key))
+            .ok()
+            .map(|at| &self.instances[at])
     }
 
     /// A `lastRefTime` for an answer built at `wall`: strictly growing per service, also within a millisecond
@@ -89,7 +102,11 @@ impl ServiceView {
     #[must_use]
     pub fn next_ref_time(&self, wall: u64) -> u64 {
         let next = |last: u64| wall.max(last + 1);
-        let last = self.last_ref.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
+        let last = self
+            .last_ref
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
+                Some(next(last))
+            });
         next(last.unwrap_or_default())
     }
 }

@@ -46,9 +46,12 @@ pub fn shard_of_config(key: &ConfigKey) -> usize {
 
 /// FNV-1a: cheap, and the same everywhere.
 fn shard_of(parts: &[&str]) -> usize {
-    let hash = parts.iter().flat_map(|p| p.bytes().chain([0])).fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
-        (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = parts
+        .iter()
+        .flat_map(|p| p.bytes().chain([0]))
+        .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
+            (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
+        });
     (hash >> 32) as usize % SHARDS
 }
 
@@ -68,8 +71,14 @@ impl Shard {
     /// Takes over a change of a service or config of this shard; others are not looked at.
     pub fn apply(&mut self, delta: Delta) {
         match delta {
-            Delta::Service { key, state: None, .. } => drop(self.services.remove(&key)),
-            Delta::Service { key, state: Some(state), instances } => {
+            Delta::Service {
+                key, state: None, ..
+            } => drop(self.services.remove(&key)),
+            Delta::Service {
+                key,
+                state: Some(state),
+                instances,
+            } => {
                 let old = self.services.get(&key);
                 let new = match old {
                     Some(old) => old.changed(state, &instances),
@@ -77,7 +86,10 @@ impl Shard {
                 };
                 self.services.insert(key, Arc::new(new));
             }
-            Delta::Config { key, item: Some(item) } => drop(self.configs.insert(key, item)),
+            Delta::Config {
+                key,
+                item: Some(item),
+            } => drop(self.configs.insert(key, item)),
             Delta::Config { key, item: None } => drop(self.configs.remove(&key)),
             Delta::Namespace { .. } | Delta::Capacity { .. } | Delta::Switches(_) => {}
         }
@@ -88,7 +100,10 @@ impl Settled {
     /// Takes over a change of what is kept once; others are not looked at.
     pub fn apply(&mut self, delta: Delta) {
         match delta {
-            Delta::Namespace { id, item: Some(item) } => drop(self.namespaces.insert(id, item)),
+            Delta::Namespace {
+                id,
+                item: Some(item),
+            } => drop(self.namespaces.insert(id, item)),
             Delta::Namespace { id, item: None } => drop(self.namespaces.remove(&id)),
             Delta::Capacity { of, item } => drop(self.capacities.insert(of, item)),
             Delta::Switches(switches) => self.switches = switches,

@@ -1,6 +1,6 @@
-//! Routes of v1.
+//! Routes of instance.
 
-use super::route::Route;
+use crate::api::Route;
 
 /// Its routes.
 pub const ROUTES: &[Route] = &[];

@@ -1,0 +1,277 @@
+//! From a request to its route, and everything that is decided before the route's own words: what is unknown, what an
+//! old generation no longer serves, names, the parameter check, required parameters and their kinds.
+
+use alloc::{borrow::Cow, format, string::String, vec::Vec};
+
+use super::{
+    answer::Answer,
+    call::{Args, Call, percent_decoded},
+    check,
+    fault::{Area, Fault, Telling},
+    plan::Plan,
+    route::{Class, Compat, Generation, Method, Route},
+};
+use crate::model::split_grouped;
+
+/// All routes, found by path.
+pub struct Routes {
+    rows: Vec<&'static Route>,
+    /// Sorted by path; the rows of one path, those with `when` first.
+    exact: Vec<(&'static str, Vec<&'static Route>)>,
+    /// Paths with a part in braces.
+    patterns: Vec<(&'static str, Vec<&'static Route>)>,
+}
+
+/// What a path and method lead to.
+enum Found {
+    Route(&'static Route),
+    /// The path is known, but not with this method.
+    OtherMethod(Vec<Method>),
+    /// Every route there wants a parameter that was not given.
+    NoSelector,
+    Nothing,
+}
+
+impl Routes {
+    /// The routes of all generations.
+    #[must_use]
+    pub fn all() -> Self {
+        Self::of(&[
+            super::v1::TABLES,
+            super::console::TABLES,
+            super::v2::TABLES,
+            super::v3::TABLES,
+        ])
+    }
+
+    /// The routes of these tables.
+    #[must_use]
+    pub fn of(tables: &[&'static [&'static [Route]]]) -> Self {
+        let rows: Vec<&'static Route> = tables
+            .iter()
+            .flat_map(|t| t.iter())
+            .flat_map(|t| t.iter())
+            .collect();
+        let mut paths: Vec<(&'static str, &'static Route)> = rows
+            .iter()
+            .flat_map(|r| r.paths().map(|p| (p, *r)))
+            .collect();
+        // Stable: within a path and its selectors, rows stay in the order of their tables.
+        paths.sort_by_key(|(path, row)| (*path, row.when.is_none()));
+        let mut routes = Self {
+            rows,
+            exact: Vec::new(),
+            patterns: Vec::new(),
+        };
+        for (path, row) in paths {
+            let table = if path.contains('{') {
+                &mut routes.patterns
+            } else {
+                &mut routes.exact
+            };
+            match table.last_mut() {
+                Some((last, rows)) if *last == path => rows.push(row),
+                _ => table.push((path, Vec::from([row]))),
+            }
+        }
+        routes
+    }
+
+    /// All rows.
+    pub fn rows(&self) -> impl Iterator<Item = &'static Route> {
+        self.rows.iter().copied()
+    }
+
+    /// Understands a request: the first step of its answer. Never fails: a fault is an answer too.
+    #[must_use]
+    pub fn plan<'a>(&self, call: &'a Call<'a>) -> Plan {
+        let path = call
+            .path
+            .strip_suffix('/')
+            .filter(|p| !p.is_empty())
+            .unwrap_or(call.path);
+        let path = percent_decoded(path);
+        let naming = path
+            .strip_prefix("/v1/ns")
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if naming && let Some(answer) = super::traffic::gate(call) {
+            return Plan::Answer(answer);
+        }
+        let found = self.find(call, &path);
+        let Found::Route(route) = found else {
+            return Plan::Answer(not_found(call, &path, naming, &found));
+        };
+        let answered = refused_by_class(route, call)
+            .or_else(|| if naming { misnamed(call) } else { None })
+            .or_else(|| check::fault(route.check, route.area, call))
+            .map_or_else(
+                || Args::new(call, route).and_then(|args| (route.make)(&args)),
+                Err,
+            );
+        answered.unwrap_or_else(|fault| Plan::Answer(fault.tell(&Telling::new(route.area, call))))
+    }
+
+    fn find(&self, call: &Call<'_>, path: &str) -> Found {
+        let rows = match self.exact.binary_search_by(|(p, _)| (*p).cmp(path)) {
+            Ok(at) => &self.exact[at].1,
+            Err(_) => match self
+                .patterns
+                .iter()
+                .find(|(pattern, _)| fits(pattern, path))
+            {
+                Some((_, rows)) => rows,
+                None => return Found::Nothing,
+            },
+        };
+        let served =
+            |row: &&&Route| !(row.generation == Generation::V3 && call.server.compat == Compat::V2);
+        // The framework answers HEAD wherever it answers GET.
+        let method = if call.method == Method::Head {
+            Method::Get
+        } else {
+            call.method
+        };
+        let mut selected = rows
+            .iter()
+            .filter(served)
+            .filter(|row| row.methods.contains(&method))
+            .peekable();
+        if selected.peek().is_none() {
+            let mut others: Vec<Method> = rows
+                .iter()
+                .filter(served)
+                .flat_map(|r| r.methods)
+                .copied()
+                .collect();
+            others.sort();
+            others.dedup();
+            return if others.is_empty() {
+                Found::Nothing
+            } else {
+                Found::OtherMethod(others)
+            };
+        }
+        selected
+            .find(|row| match row.when {
+                None => true,
+                Some((name, "*")) => call.raw(name).is_some(),
+                Some((name, value)) => call.raw(name) == Some(value),
+            })
+            .map_or(Found::NoSelector, |row| Found::Route(row))
+    }
+}
+
+/// Whether a path fits one with parts in braces.
+fn fits(pattern: &str, path: &str) -> bool {
+    let (mut want, mut have) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (want.next(), have.next()) {
+            (None, None) => return true,
+            (Some(want), Some(have))
+                if want == have || (want.starts_with('{') && !have.is_empty()) => {}
+            _ => return false,
+        }
+    }
+}
+
+/// Answers to what leads to no route, as the reference's generations word them.
+fn not_found(call: &Call<'_>, path: &str, naming: bool, found: &Found) -> Answer {
+    let area = if path.starts_with("/v1/cs/") {
+        Area::ConfigV1
+    } else {
+        Area::ConsoleV1
+    };
+    let telling = Telling::new(area, call);
+    let method = method_name(call.method);
+    let page = |status, message: String| Fault::Container { status, message }.tell(&telling);
+    if naming {
+        return page(501, format!("no such api:{method}:{}", call.full_path));
+    }
+    let newer = call.server.compat == Compat::V3 || path.starts_with("/v3");
+    match found {
+        Found::OtherMethod(others) => {
+            let allowed: Vec<&str> = others.iter().copied().map(method_name).collect();
+            let text = if newer {
+                format!("Request method '{method}' is not supported")
+            } else {
+                format!("Request method '{method}' not supported")
+            };
+            page(405, text).with("Allow", allowed.join(","))
+        }
+        Found::NoSelector => page(
+            400,
+            "Parameter conditions not met for actual request parameters".into(),
+        ),
+        _ if newer => page(404, format!("No endpoint {method} {}.", call.full_path)),
+        _ => page(404, "No message available".into()),
+    }
+}
+
+/// Name of a method in messages.
+fn method_name(method: Method) -> &'static str {
+    match method {
+        Method::Get => "GET",
+        Method::Post => "POST",
+        Method::Put => "PUT",
+        Method::Delete => "DELETE",
+        Method::Patch => "PATCH",
+        Method::Head => "HEAD",
+        Method::Options => "OPTIONS",
+    }
+}
+
+/// 3.x refuses the administration's and the console's routes of the old generations, and names the new one.
+fn refused_by_class(route: &Route, call: &Call<'_>) -> Option<Fault> {
+    let old = matches!(route.generation, Generation::V1 | Generation::V2);
+    let class = match route.class {
+        Class::Admin => "admin",
+        Class::Console => "console",
+        Class::Client | Class::Inner => return None,
+    };
+    if !old || call.server.compat != Compat::V3 {
+        return None;
+    }
+    let instead = if route.instead.is_empty() {
+        String::from("If wanted continue to use, please set")
+    } else {
+        format!("please use API(s) `{}` instead, or set", route.instead)
+    };
+    let message = format!(
+        "{{\"code\":40000,\"message\":\"Current API will be deprecated, {instead} `nacos.core.api.compatibility.{class}.enabled=true` in application.properties.\"}}"
+    );
+    Some(Fault::Container {
+        status: 410,
+        message,
+    })
+}
+
+/// The step of `/v1/ns` that groups the service's name, and what it refuses.
+fn misnamed(call: &Call<'_>) -> Option<Fault> {
+    let given = call.param("serviceName")?;
+    let (group, name) = split_grouped(given);
+    let why = match group {
+        None => return None,
+        Some("") => "groupName can't be empty",
+        Some(_) if name.is_empty() => "it should be format as 'groupName@@serviceName'",
+        Some(_) => return None,
+    };
+    let message =
+        format!("Service name filter error,caused: Param 'serviceName' is illegal, {why};");
+    Some(Fault::Container {
+        status: 400,
+        message,
+    })
+}
+
+/// The service that a request of `/v1/ns` names: `GROUP@@NAME` wins over `groupName`.
+#[must_use]
+pub fn grouped_service<'a>(call: &Call<'a>) -> (Cow<'a, str>, &'a str) {
+    let (group, name) = split_grouped(call.param("serviceName").unwrap_or_default());
+    let group = group
+        .or_else(|| call.param("groupName"))
+        .filter(|g| !g.is_empty());
+    (
+        Cow::Borrowed(group.unwrap_or(crate::model::DEFAULT_GROUP)),
+        name,
+    )
+}

@@ -1,0 +1,6 @@
+//! Routes of health.
+
+use crate::api::Route;
+
+/// Its routes.
+pub const ROUTES: &[Route] = &[];

@@ -1,0 +1,6 @@
+//! Routes of prometheus.
+
+use crate::api::Route;
+
+/// Its routes.
+pub const ROUTES: &[Route] = &[];
