@@ -238,8 +238,15 @@ fn suite_in_namespace(suite: &Suite) -> Result<Counts, Failure> {
         .arg(own_binary())
         .args(["suite", suite.name, "8848"]);
     let text = process::output(&mut command)?;
-    print!("{text}");
-    counts::of_closing_line(&text).ok_or_else(|| format!("{} did not close", suite.name))
+    let counts =
+        counts::of_closing_line(&text).ok_or_else(|| format!("{} did not close", suite.name))?;
+    // All but its closing line: there is one for all suites.
+    let shown = text
+        .trim_end()
+        .rsplit_once('\n')
+        .map_or("", |(lines, _)| lines);
+    println!("{shown}");
+    Ok(counts)
 }
 
 fn run_suite(suite: &Suite, port: u16) -> Result<Counts, Failure> {

@@ -1,8 +1,9 @@
 //! Running programs: with their output in a file or on the terminal, within a time limit, and without leftovers.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -69,7 +70,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String, Failure> {
     }
 }
 
-/// Runs a program in a process group of its own with all its output in `log`, and ends the group at the limit.
+/// Runs a program with all its output in `log`, and ends it and all that it started at the limit.
 ///
 /// # Errors
 /// When the log cannot be made or the program cannot be started.
@@ -84,7 +85,7 @@ pub(crate) fn run_logged(
         match child.try_wait() {
             Ok(Some(status)) => return Ok(End::of(status)),
             Ok(None) if started.elapsed() > limit => {
-                stop_group(&mut child, Duration::from_secs(5));
+                stop_tree(&mut child, Duration::from_secs(5));
                 return Ok(End::TimedOut);
             }
             Ok(None) => thread::sleep(LOOK),
@@ -93,7 +94,9 @@ pub(crate) fn run_logged(
     }
 }
 
-/// Starts a program in a process group of its own with all its output in `log`.
+/// Starts a program with all its output in `log`.
+///
+/// It stays in this process group, so that an interrupt at the terminal reaches it too.
 ///
 /// # Errors
 /// When the log cannot be made or the program cannot be started.
@@ -107,36 +110,72 @@ pub(crate) fn start_logged(command: &mut Command, log: &Path) -> Result<Child, F
         Ok((file.try_clone()?, file))
     };
     let (out, err) = open().map_err(|e| format!("{}: {e}", log.display()))?;
-    command
-        .stdin(Stdio::null())
-        .stdout(out)
-        .stderr(err)
-        .process_group(0);
+    command.stdin(Stdio::null()).stdout(out).stderr(err);
     command
         .spawn()
         .map_err(|e| format!("{name} cannot be started: {e}"))
 }
 
-/// Asks a process group to end, and insists after `patience`.
-pub(crate) fn stop_group(child: &mut Child, patience: Duration) {
-    let group = format!("-{}", child.id());
-    let signal = |name: &str| {
-        Command::new("kill")
-            .args([name, "--", &group])
+/// Asks a program and all that it started to end, and insists after `patience`.
+pub(crate) fn stop_tree(child: &mut Child, patience: Duration) {
+    // Taken before anything ends: who loses its parent is no longer found.
+    let tree = descendants(child.id(), &parents());
+    let signal = |name: &str, who: &BTreeSet<u32>| {
+        let who = who.iter().map(u32::to_string);
+        // A failing `kill` means that some are gone already.
+        let _gone = Command::new("kill")
+            .arg(name)
+            .args(who)
             .stderr(Stdio::null())
-            .status()
+            .status();
     };
+    signal("-TERM", &tree);
     let asked = Instant::now();
-    // A failing `kill` means that the group is gone already.
-    let _gone = signal("-TERM");
-    while asked.elapsed() < patience {
-        if let Ok(Some(_)) = child.try_wait() {
-            break;
-        }
+    while asked.elapsed() < patience && matches!(child.try_wait(), Ok(None)) {
         thread::sleep(LOOK);
     }
-    let _gone = signal("-KILL");
+    // Not the child itself when it is reaped: its number may be another's by now.
+    let reaped = matches!(child.try_wait(), Ok(Some(_)));
+    let alive: BTreeSet<u32> = parents().into_iter().map(|(pid, _)| pid).collect();
+    let left = tree
+        .into_iter()
+        .filter(|pid| alive.contains(pid) && !(reaped && *pid == child.id()))
+        .collect();
+    signal("-KILL", &left);
     let _reaped = child.wait();
+}
+
+/// Every process with its parent, as Linux shows them.
+fn parents() -> Vec<(u32, u32)> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter_map(|pid| {
+        Some((
+            pid,
+            parent_of(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?,
+        ))
+    })
+    .collect()
+}
+
+/// The fourth field of `/proc/PID/stat`; the second, the name, may hold anything and ends at the last parenthesis.
+fn parent_of(stat: &str) -> Option<u32> {
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+}
+
+fn descendants(root: u32, parents: &[(u32, u32)]) -> BTreeSet<u32> {
+    let mut tree = BTreeSet::from([root]);
+    loop {
+        let more: Vec<u32> = parents
+            .iter()
+            .filter(|(pid, parent)| tree.contains(parent) && !tree.contains(pid))
+            .map(|p| p.0)
+            .collect();
+        if more.is_empty() {
+            return tree;
+        }
+        tree.extend(more);
+    }
 }
 
 /// The last lines of a file, indented, for a message.
@@ -187,5 +226,12 @@ mod tests {
         );
         assert_eq!(stuck, Ok(End::TimedOut));
         fs::remove_file(&log).expect("the log was made above");
+    }
+
+    #[test]
+    fn a_tree_is_the_root_and_all_below() {
+        let parents = [(2, 1), (3, 2), (4, 3), (5, 1), (6, 5)];
+        assert_eq!(descendants(2, &parents), BTreeSet::from([2, 3, 4]));
+        assert_eq!(parent_of("17 (a) b) S 4 17 17 0"), Some(4));
     }
 }

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Failure;
-use crate::process::{start_logged, stop_group, tail};
+use crate::process::{start_logged, stop_tree, tail};
 use crate::workspace::{server_binary, target_folder};
 
 /// A debug server on a busy machine takes a while.
@@ -99,7 +99,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        stop_group(&mut self.child, Duration::from_secs(10));
+        stop_tree(&mut self.child, Duration::from_secs(10));
         // The next run removes what this one could not.
         let _left = fs::remove_dir_all(&self.data);
     }
