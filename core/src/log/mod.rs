@@ -4,7 +4,10 @@
 //! encoding of their own with a version byte; old decoders are kept, and golden bytes stand in the tests.
 
 mod command;
+mod key;
 mod row;
 
 pub use command::{Command, Decode, HealthFlip, PatchOf};
+pub(crate) use command::{decode, encode};
+pub use key::{KeyReader, KeyWriter};
 pub use row::{Row, RowWrite, Table};

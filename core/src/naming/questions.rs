@@ -1,0 +1,120 @@
+//! Questions about clients and totals, as far as publishing goes; what is subscribed is another module's part.
+
+use alloc::{sync::Arc, vec::Vec};
+
+use super::{
+    Naming,
+    state::{Address, Client as Known, ClientKind},
+};
+use crate::{
+    model::ServiceKey,
+    node::{
+        op::Question,
+        reply::{Answered, Client, Connection, Refusal, Reply, ServiceClient, Totals},
+    },
+};
+
+impl Naming {
+    /// The published side of an answer.
+    pub(super) fn ask(&self, question: &Question) -> Answered {
+        match question {
+            Question::Clients => Ok(Reply::Clients(self.clients())),
+            Question::Client { id } => self.client(id).map(Reply::Client).ok_or(Refusal::ClientNotFound),
+            Question::PublishersOf { service } => Ok(Reply::ServiceClients(self.publishers_of(service))),
+            Question::Totals => {
+                let mut totals = Totals::default();
+                self.add_totals(&mut totals);
+                Ok(Reply::Totals(totals))
+            }
+            Question::Connections => Ok(Reply::Connections(self.connections())),
+            _ => Err(Refusal::Illegal("no question of naming".into())),
+        }
+    }
+
+    /// Ids of all connections and of the addresses that publish, sorted.
+    #[must_use]
+    pub fn clients(&self) -> Vec<Arc<str>> {
+        let mut ids: Vec<Arc<str>> = self.volatile.clients.iter().map(|(_, client)| client.id()).collect();
+        ids.sort();
+        ids
+    }
+
+    /// A client with what it publishes; `subscribed` is empty.
+    #[must_use]
+    pub fn client(&self, id: &str) -> Option<Client> {
+        let known = match Address::parse(id) {
+            Some(address) => self.client_at(&address)?,
+            None => self.volatile.clients.iter().find(|(_, c)| *c.id() == *id)?.0,
+        };
+        let client = &self.volatile.clients[known];
+        let published = self.volatile.publications.range((known, 0, 0)..=(known, u32::MAX, u32::MAX));
+        let mut published: Vec<_> = published
+            .map(|(_, service, record)| {
+                (self.volatile.services[*service].key.clone(), self.volatile.records[*record].published.key.clone())
+            })
+            .collect();
+        published.sort();
+        Some(Client {
+            id: client.id(),
+            ephemeral: !matches!(&client.kind, ClientKind::Address(address) if !address.ephemeral),
+            updated: client.updated,
+            connection: client.connection(),
+            published,
+            subscribed: Vec::new(),
+        })
+    }
+
+    /// Clients that publish a service, in the order of their instances.
+    #[must_use]
+    pub fn publishers_of(&self, service: &ServiceKey) -> Vec<ServiceClient> {
+        let Some(id) = self.service_id(service) else { return Vec::new() };
+        let of = |record: &u32| {
+            let record = &self.volatile.records[*record];
+            ServiceClient {
+                client: self.volatile.clients[record.client].id(),
+                key: record.published.key.clone(),
+                agent: Arc::from(""),
+                app: Arc::from(""),
+            }
+        };
+        self.volatile.services[id].records.iter().map(of).collect()
+    }
+
+    /// All connections, oldest first.
+    #[must_use]
+    pub fn connections(&self) -> Vec<Connection> {
+        self.volatile.conns.values().filter_map(|id| self.volatile.clients[*id].connection()).collect()
+    }
+
+    /// Adds what naming counts: services, instances, clients, connections, addresses that publish, timers.
+    pub fn add_totals(&self, totals: &mut Totals) {
+        let volatile = &self.volatile;
+        totals.services += volatile.services.len() as u64;
+        totals.instances += volatile.records.len() as u64;
+        totals.clients += volatile.clients.len() as u64;
+        totals.connections += volatile.conns.len() as u64;
+        totals.timers += (volatile.timers.len() + volatile.marks.len()) as u64;
+        for (_, client) in volatile.clients.iter() {
+            match &client.kind {
+                ClientKind::Address(address) if address.ephemeral => totals.ephemeral_addresses += 1,
+                ClientKind::Address(_) => totals.persistent_addresses += 1,
+                ClientKind::Connection { .. } => {}
+            }
+        }
+    }
+}
+
+impl Known {
+    fn connection(&self) -> Option<Connection> {
+        let ClientKind::Connection { details, since, .. } = &self.kind else { return None };
+        Some(Connection {
+            id: details.id.clone(),
+            ip: details.ip.clone(),
+            port: details.port,
+            version: details.version.clone(),
+            app: details.app.clone(),
+            labels: details.labels.clone(),
+            since: *since,
+        })
+    }
+}
