@@ -17,6 +17,7 @@ mod plan;
 mod route;
 mod routes;
 mod traffic;
+pub mod udp;
 pub mod v1;
 pub mod v2;
 pub mod v3;
