@@ -16,6 +16,8 @@ mod metadata;
 mod plan;
 mod route;
 mod routes;
+#[cfg(test)]
+pub(crate) mod tests;
 mod traffic;
 pub mod udp;
 pub mod v1;

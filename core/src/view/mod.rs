@@ -10,5 +10,5 @@ mod shard;
 
 pub use delta::{CapacityItem, Delta, InstanceChange, NamespaceItem, ServiceState};
 pub use reading::{ConfigFilter, Page, Reading, ServiceFilter, Shards, TextFilter};
-pub use service::ServiceView;
+pub use service::{RenderedHosts, ServiceView};
 pub use shard::{SHARDS, Settled, Shard, shard_of_config, shard_of_service};

@@ -20,6 +20,8 @@ pub const SHARDS: usize = 64;
 pub struct Shard {
     pub(super) services: BTreeMap<ServiceKey, Arc<ServiceView>>,
     pub(super) configs: BTreeMap<ConfigKey, Arc<ConfigItem>>,
+    /// Keys of the configs by their ids, which are the order of lists.
+    pub(super) ids: BTreeMap<u64, ConfigKey>,
 }
 
 /// What a view has once: namespaces, quotas, switches, labels.
@@ -86,11 +88,20 @@ impl Shard {
                 };
                 self.services.insert(key, Arc::new(new));
             }
-            Delta::Config {
-                key,
-                item: Some(item),
-            } => drop(self.configs.insert(key, item)),
-            Delta::Config { key, item: None } => drop(self.configs.remove(&key)),
+            Delta::Config { key, item } => {
+                let old = match item {
+                    Some(item) => {
+                        let id = item.id;
+                        let old = self.configs.insert(key.clone(), item);
+                        self.ids.insert(id, key);
+                        old.filter(|old| old.id != id)
+                    }
+                    None => self.configs.remove(&key),
+                };
+                if let Some(old) = old {
+                    self.ids.remove(&old.id);
+                }
+            }
             Delta::Namespace { .. } | Delta::Capacity { .. } | Delta::Switches(_) => {}
         }
     }
