@@ -1,4 +1,6 @@
 //! The server: sockets, timers, threads and files around the core.
 
+pub mod cli;
 pub mod http;
 pub mod metrics;
+pub mod settings;
