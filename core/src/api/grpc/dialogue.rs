@@ -1,0 +1,205 @@
+//! Connections: check of the server, set-up, health, detection, reset and acknowledgements.
+
+use alloc::{format, string::String, sync::Arc, vec::Vec};
+
+use serde_json::{Value, json};
+
+use super::{GrpcAnswer, GrpcCall, GrpcRoute, Refused, body::Object, error, success};
+use crate::{api::plan::Plan, node::input::AckOutcome};
+
+/// Kind of the request that clients send before anything else; served before the connection is set up.
+pub const SERVER_CHECK: &str = "ServerCheckRequest";
+/// Kind of the first message on a stream.
+pub const CONNECTION_SETUP: &str = "ConnectionSetupRequest";
+
+/// What this server can do (`abilityTable`).
+const ABILITIES: [&str; 3] = ["supportPersistentInstanceByGrpc", "fuzzyWatch", "lock"];
+
+pub(super) const ROUTES: &[GrpcRoute] = &[
+    GrpcRoute {
+        kind: "HealthCheckRequest",
+        answer: "HealthCheckResponse",
+        summary: "asks whether the connection is alive, after 5 s of silence",
+        make: health,
+    },
+    GrpcRoute {
+        kind: "ServerLoaderInfoRequest",
+        answer: "ServerLoaderInfoResponse",
+        summary: "load of this server; members only",
+        make: members_only,
+    },
+    GrpcRoute {
+        kind: "ServerReloadRequest",
+        answer: "ServerReloadResponse",
+        summary: "moves connections to other members; members only",
+        make: members_only,
+    },
+];
+
+fn health(_: &GrpcCall<'_>, _: &Object) -> Result<Plan<GrpcAnswer>, Refused> {
+    Ok(Plan::Answer(success("HealthCheckResponse", [])))
+}
+
+/// What only members may ask for is refused on the clients' port.
+fn members_only(call: &GrpcCall<'_>, _: &Object) -> Result<Plan<GrpcAnswer>, Refused> {
+    Ok(Plan::Answer(error(
+        502,
+        &format!("invoke {} from sdk is forbidden", call.kind),
+    )))
+}
+
+/// Answer to [`SERVER_CHECK`].
+#[must_use]
+pub fn server_check(connection: &str) -> GrpcAnswer {
+    let fields = [
+        ("connectionId", connection.into()),
+        ("supportAbilityNegotiation", true.into()),
+    ];
+    success("ServerCheckResponse", fields)
+}
+
+/// Answer to everything while the server is starting.
+#[must_use]
+pub fn starting() -> GrpcAnswer {
+    error(300, "Server is starting, please try later.")
+}
+
+/// What a client says when it sets its connection up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setup {
+    /// Client version.
+    pub version: Arc<str>,
+    /// Application, or `-`.
+    pub app: Arc<str>,
+    /// Labels, sorted by name.
+    pub labels: Vec<(Arc<str>, Arc<str>)>,
+    /// Whether it waits for this server's abilities: it sent a table of its own.
+    pub wants_ack: bool,
+}
+
+/// Reads a [`CONNECTION_SETUP`]; none if it is no JSON object.
+#[must_use]
+pub fn parse_setup(body: &[u8]) -> Option<Setup> {
+    let body = Object::parse(body).ok()?;
+    let labels: Vec<(Arc<str>, Arc<str>)> = body
+        .pairs("labels")
+        .into_iter()
+        .map(|(k, v)| (k.into(), v.into()))
+        .collect();
+    let app = labels
+        .iter()
+        .find(|(k, _)| &**k == "AppName")
+        .map(|(_, v)| v.clone());
+    Some(Setup {
+        version: body.shared("clientVersion"),
+        app: app.filter(|a| !a.is_empty()).unwrap_or_else(|| "-".into()),
+        labels,
+        wants_ack: body.has("abilityTable"),
+    })
+}
+
+/// A message that the server sends of itself.
+fn message(kind: &'static str, fields: &Value) -> GrpcAnswer {
+    let json = serde_json::to_vec(fields).expect("a JSON value is JSON");
+    GrpcAnswer {
+        kind,
+        json,
+        ok: true,
+    }
+}
+
+/// This server's abilities, for a client that sent its own.
+#[must_use]
+pub fn setup_ack() -> GrpcAnswer {
+    let table: Value = ABILITIES
+        .into_iter()
+        .map(|name| (String::from(name), Value::Bool(true)))
+        .collect();
+    message(
+        "SetupAckRequest",
+        &json!({"headers": {}, "module": "internal", "abilityTable": table}),
+    )
+}
+
+/// Asks a silent client whether it is there.
+#[must_use]
+pub fn detection(number: u64) -> GrpcAnswer {
+    message(
+        "ClientDetectionRequest",
+        &json!({"headers": {}, "requestId": format!("{number}"), "module": "internal"}),
+    )
+}
+
+/// Asks a client to connect again, at another server if one is named.
+#[must_use]
+pub fn reset(number: u64, connection: &str, to: Option<(&str, u16)>) -> GrpcAnswer {
+    let mut fields = json!({
+        "headers": {}, "requestId": format!("{number}"), "module": "internal", "connectionId": connection,
+    });
+    if let Some((ip, port)) = to {
+        fields["serverIp"] = ip.into();
+        fields["serverPort"] = format!("{port}").into();
+    }
+    message("ConnectResetRequest", &fields)
+}
+
+/// Reads what a client writes to its stream: the push that it answers, and how. Other messages are none.
+#[must_use]
+pub fn parse_ack(kind: &str, body: &[u8]) -> Option<(u64, AckOutcome)> {
+    if !kind.ends_with("Response") {
+        return None;
+    }
+    let body = Object::parse(body).ok()?;
+    let push = body.text("requestId").parse().ok()?;
+    let done = body.int("resultCode", 200) == Ok(200) && kind != "ErrorResponse";
+    Some((
+        push,
+        if done {
+            AckOutcome::Done
+        } else {
+            AckOutcome::Failed
+        },
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_up_is_read_as_java_and_go_write_it() {
+        let java = parse_setup(br#"{"clientVersion":"Nacos-Java-Client:v3.1.0","labels":{"source":"sdk","AppName":"shop"},"abilityTable":{}}"#);
+        let java = java.unwrap();
+        assert_eq!(
+            (&*java.version, &*java.app, java.wants_ack),
+            ("Nacos-Java-Client:v3.1.0", "shop", true)
+        );
+        let go = parse_setup(
+            br#"{"clientVersion":"Nacos-Go-Client:v2.3.5","labels":{},"clientAbilities":{}}"#,
+        )
+        .unwrap();
+        assert_eq!((&*go.app, go.wants_ack), ("-", false));
+        assert_eq!(parse_setup(b"{"), None);
+    }
+
+    #[test]
+    fn an_acknowledgement_names_its_push() {
+        let done = parse_ack(
+            "NotifySubscriberResponse",
+            br#"{"resultCode":200,"requestId":"7"}"#,
+        );
+        assert_eq!(done, Some((7, AckOutcome::Done)));
+        let failed = parse_ack(
+            "NotifySubscriberResponse",
+            br#"{"resultCode":500,"requestId":7}"#,
+        );
+        assert_eq!(failed, Some((7, AckOutcome::Failed)));
+        let error = parse_ack(
+            "ErrorResponse",
+            br#"{"resultCode":500,"errorCode":-500,"requestId":"7"}"#,
+        );
+        assert_eq!(error, Some((7, AckOutcome::Failed)));
+        assert_eq!(parse_ack("InstanceRequest", br#"{"requestId":"7"}"#), None);
+        assert_eq!(parse_ack("HealthCheckResponse", b"{}"), None);
+    }
+}

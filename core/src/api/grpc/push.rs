@@ -1,0 +1,133 @@
+//! What the server sends of itself.
+
+use alloc::{format, string::String, vec::Vec};
+
+use serde_json::{Value, json};
+
+use super::GrpcAnswer;
+use crate::{
+    api::hosts,
+    model::ConfigKey,
+    node::output::{PushBody, SyncKind},
+    view::Reading,
+};
+
+/// A push as clients read it, rendered from the newest view at `wall`.
+#[must_use]
+pub fn push(view: &dyn Reading, number: u64, body: &PushBody, wall: u64) -> GrpcAnswer {
+    match body {
+        PushBody::Service { key, class } => {
+            let cache_millis = view.switches().default_push_cache_millis;
+            let list = hosts::service_list(view, key, class, cache_millis, wall);
+            let head = format!(
+                r#"{{"headers":{{}},"requestId":"{number}","module":"naming","namespace":{},"serviceName":{},"groupName":{},"serviceInfo":"#,
+                crate::api::json_string(&key.namespace),
+                crate::api::json_string(&key.name),
+                crate::api::json_string(&key.group),
+            );
+            let mut json = Vec::with_capacity(head.len() + list.len() + 1);
+            json.extend_from_slice(head.as_bytes());
+            json.extend_from_slice(&list);
+            json.push(b'}');
+            GrpcAnswer {
+                kind: "NotifySubscriberRequest",
+                json,
+                ok: true,
+            }
+        }
+        PushBody::Config { key, blank_tenant } => {
+            let mut fields = with_id(number, "config");
+            fields["dataId"] = (*key.data_id).into();
+            fields["group"] = (*key.group).into();
+            if !blank_tenant {
+                fields["tenant"] = (*key.namespace).into();
+            }
+            message("ConfigChangeNotifyRequest", &fields)
+        }
+        PushBody::FuzzyService { key, added } => {
+            let mut fields = with_id(number, "naming");
+            fields["syncType"] = "FUZZY_WATCH_RESOURCE_CHANGED".into();
+            fields["serviceKey"] = key.fuzzy().into();
+            fields["changedType"] = if *added {
+                "ADD_SERVICE"
+            } else {
+                "DELETE_SERVICE"
+            }
+            .into();
+            message("NamingFuzzyWatchChangeNotifyRequest", &fields)
+        }
+        PushBody::FuzzyConfig { key, exists } => {
+            let mut fields = with_id(number, "config");
+            fields["syncType"] = "FUZZY_WATCH_RESOURCE_CHANGED".into();
+            fields["groupKey"] = group_key(key).into();
+            fields["changeType"] = if *exists {
+                "CONFIG_CHANGED"
+            } else {
+                "DELETE_CONFIG"
+            }
+            .into();
+            message("ConfigFuzzyWatchChangeNotifyRequest", &fields)
+        }
+        PushBody::FuzzySync {
+            config,
+            pattern,
+            kind,
+            keys,
+            total,
+            current,
+        } => {
+            let (module, name, added, gone) = if *config {
+                ("config", "groupKey", "ADD_CONFIG", "DELETE_CONFIG")
+            } else {
+                ("naming", "serviceKey", "ADD_SERVICE", "DELETE_SERVICE")
+            };
+            let contexts: Vec<Value> = keys
+                .iter()
+                .map(|(key, is_new)| json!({name: **key, "changedType": if *is_new { added } else { gone }}))
+                .collect();
+            let mut fields = with_id(number, module);
+            fields["syncType"] = match kind {
+                SyncKind::Init => "FUZZY_WATCH_INIT_NOTIFY",
+                SyncKind::Finish => "FINISH_FUZZY_WATCH_INIT_NOTIFY",
+                SyncKind::Diff => "FUZZY_WATCH_DIFF_SYNC_NOTIFY",
+            }
+            .into();
+            fields["groupKeyPattern"] = (**pattern).into();
+            fields["contexts"] = contexts.into();
+            fields["totalBatch"] = (*total).into();
+            fields["currentBatch"] = (*current).into();
+            message(
+                if *config {
+                    "ConfigFuzzyWatchSyncRequest"
+                } else {
+                    "NamingFuzzyWatchSyncRequest"
+                },
+                &fields,
+            )
+        }
+    }
+}
+
+/// `dataId+group+namespace`, with `+` and `%` of the parts escaped.
+fn group_key(key: &ConfigKey) -> String {
+    let part = |text: &str| text.replace('%', "%25").replace('+', "%2B");
+    format!(
+        "{}+{}+{}",
+        part(&key.data_id),
+        part(&key.group),
+        part(&key.namespace)
+    )
+}
+
+fn with_id(number: u64, module: &str) -> Value {
+    json!({"headers": {}, "requestId": format!("{number}"), "module": module})
+}
+
+fn message(kind: &'static str, fields: &Value) -> GrpcAnswer {
+    let json = serde_json::to_vec(fields).expect("a JSON value is JSON");
+    GrpcAnswer {
+        kind,
+        json,
+        ok: true,
+    }
+}
