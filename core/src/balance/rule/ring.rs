@@ -1,0 +1,86 @@
+//! Consistent hashing on a ring, optionally with bounded load.
+//!
+//! A member's points depend on its id, its weight and the scale alone, so a member that leaves moves its own keys and no
+//! others. The scale is a power of two chosen by the largest weight (64 to 128 points for it); it changes only when that weight does,
+//! or when so few members are left that the ring would be smaller than its minimum.
+
+use super::hashing::{is_full, of_request, placed};
+use crate::balance::hash::xxh64;
+use crate::balance::policy::Hashing;
+use crate::balance::query::{NoPick, Query};
+use crate::balance::rng::Rng;
+use crate::balance::table::{Scope, Table};
+use alloc::format;
+use alloc::vec::Vec;
+
+/// Points of the heaviest member, at most.
+const POINTS: f64 = 128.0;
+
+#[derive(Debug)]
+pub(crate) struct Ring {
+    /// (hash, member), sorted.
+    points: Vec<(u64, u32)>,
+    weight_sum: f64,
+}
+
+fn points_of(weight: f64, scale: f64) -> f64 {
+    libm::round(weight * scale).max(1.0)
+}
+
+/// Points for a weight of 1.
+fn scale(weights: &[f64], hashing: &Hashing) -> f64 {
+    let most = weights.iter().copied().fold(0.0, f64::max);
+    let size = |scale: f64| weights.iter().map(|&weight| points_of(weight, scale)).sum::<f64>();
+    let mut scale = libm::exp2(libm::floor(libm::log2(POINTS / most)));
+    while size(scale) < f64::from(hashing.min_ring) && size(scale * 2.0) <= f64::from(hashing.max_ring) {
+        scale *= 2.0;
+    }
+    while size(scale) > f64::from(hashing.max_ring) && scale * most >= 1.0 {
+        scale /= 2.0;
+    }
+    scale
+}
+
+impl Ring {
+    pub(crate) fn new(table: &Table, scope: &Scope, hashing: &Hashing) -> Self {
+        let members = placed(table, scope);
+        let weights: Vec<f64> = members.iter().map(|&index| table.weights[index as usize]).collect();
+        let mut points = Vec::new();
+        if !members.is_empty() {
+            let scale = scale(&weights, hashing);
+            for (&index, &weight) in members.iter().zip(&weights) {
+                let id = &table.candidates[index as usize].id;
+                let count = points_of(weight, scale) as u32;
+                points.extend((0..count).map(|point| (xxh64(format!("{id}_{point}").as_bytes(), 0), index)));
+            }
+            // Points that fall together are ordered by id, not by position in the list.
+            points.sort_by(|a, b| {
+                let id = |index: u32| &table.candidates[index as usize].id;
+                a.0.cmp(&b.0).then_with(|| id(a.1).cmp(id(b.1)))
+            });
+        }
+        Self { points, weight_sum: weights.iter().sum() }
+    }
+
+    pub(crate) fn choose(&self, q: &Query<'_>, scope: &Scope, rng: &mut dyn Rng) -> Result<u32, NoPick> {
+        let count = self.points.len();
+        if count == 0 {
+            return Err(q.none_of(&scope.members));
+        }
+        let hash = of_request(q, rng);
+        let start = self.points.partition_point(|(point, _)| *point < hash);
+        let mut full = None;
+        for step in 0..count {
+            let (_, index) = self.points[(start + step) % count];
+            if !q.usable(index) {
+                continue;
+            }
+            if !is_full(q, index, self.weight_sum) {
+                return Ok(index);
+            }
+            full = full.or(Some(index));
+        }
+        // All that are usable are full: the bound counts members that are down too.
+        full.ok_or_else(|| q.none_of(&scope.members))
+    }
+}
