@@ -11,7 +11,7 @@ use redb::{ReadableDatabase, ReadableTable};
 use crate::Error;
 use crate::disk::{Disk, Folder};
 use crate::file::{StoreFile, guarded};
-use crate::log::{LOG_FILE, LogStart, each_entry, read_start as read_log_start};
+use crate::log::{LOG_FILE, LogStart, each_entry, read_installing, read_start as read_log_start};
 use crate::state::{
     Applied, CONTENTS, REFS, ROWS, STATE_FILE, place_of, read_content, read_refs, read_row,
     read_start,
@@ -146,7 +146,9 @@ pub fn check_disk(disk: &dyn Disk, rows: &dyn RowCheck) -> Result<Report, Error>
     let mut report = Report::default();
     let log = check_log(disk, &mut report)?;
     let state = check_state(disk, rows, &mut report)?;
-    if let (Some(log), Some((node, applied))) = (log, state)
+    if let (Some((log, installing)), Some((node, applied))) = (log, state)
+        // The next open finishes or undoes an installation; until then the two files need not agree.
+        && !installing
         && let Some(what) = disagreement(&log, node, applied)
     {
         report.say(&disk.place(STATE_FILE), what);
@@ -170,7 +172,7 @@ fn open(disk: &dyn Disk, name: &str, report: &mut Report) -> Result<Option<Store
     }
 }
 
-fn check_log(disk: &dyn Disk, report: &mut Report) -> Result<Option<LogStart>, Error> {
+fn check_log(disk: &dyn Disk, report: &mut Report) -> Result<Option<(LogStart, bool)>, Error> {
     let Some(file) = open(disk, LOG_FILE, report)? else {
         return Ok(None);
     };
@@ -212,7 +214,11 @@ fn check_log(disk: &dyn Disk, report: &mut Report) -> Result<Option<LogStart>, E
     if let Err(error) = walked {
         report.add(error, LOG_FILE);
     }
-    Ok(Some(start))
+    let installing = guarded(&file.place, || read_installing(&file)).unwrap_or_else(|error| {
+        report.add(error, LOG_FILE);
+        None
+    });
+    Ok(Some((start, installing.is_some())))
 }
 
 fn check_state(

@@ -39,11 +39,11 @@ pub use check::{Problem, Report, RowCheck, check, check_disk};
 pub use disk::{Backend, Disk, Folder};
 pub use entry::{Compacted, Entry, HardState, LogReader};
 pub use error::Error;
-pub use log::{LOG_FILE, Log, LogHandle, LogStart, LogWrite};
+pub use log::{Install, LOG_FILE, Log, LogHandle, LogStart, LogWrite};
 pub use salvage::{Salvaged, salvage, salvage_disk};
 pub use sim::SimDisk;
 pub use state::{
-    Applied, DELETE_RANGE_MAX, Outcome, Row, RowChange, STATE_FILE, Scan, Sizes, State, StateBatch,
-    StateReader, StateSnapshot,
+    Applied, DELETE_RANGE_MAX, Incoming, Outcome, Row, RowChange, STATE_FILE, Scan, Sizes, State,
+    StateBatch, StateReader, StateSnapshot,
 };
 pub use store::{Options, Store};

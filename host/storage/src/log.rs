@@ -18,6 +18,8 @@ pub const LOG_FILE: &str = "raft.redb";
 const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 const FORMAT: u64 = 1;
+/// Field of the table `meta` that stands there only while a state is being replaced.
+const INSTALLING: &str = "installing";
 /// Checksum, term and kind before the payload.
 const ENTRY_HEAD: usize = 4 + 8 + 1;
 
@@ -48,6 +50,17 @@ pub struct LogStart {
     pub node_id: u64,
     /// Whether the files were made by this open.
     pub is_new: bool,
+}
+
+/// From where the log goes on after a state that a peer sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Install {
+    /// The last entry that the state has applied.
+    pub compacted: Compacted,
+    /// Hard state from then on; its commit is at least `compacted`.
+    pub hard_state: HardState,
+    /// Members at that entry, as the consensus engine encodes them.
+    pub conf_state: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -209,31 +222,62 @@ impl Log {
         Ok(())
     }
 
-    /// Forgets every entry and begins after `compacted`: for a snapshot that a peer sent. Synced.
+    /// Writes down that a state at `install.compacted` is about to replace the own one. Synced.
     ///
     /// # Errors
     /// As [`Log::append`].
-    pub fn install(
-        &mut self,
-        compacted: Compacted,
-        hard_state: HardState,
-        conf_state: &[u8],
-    ) -> Result<(), Error> {
+    pub fn begin_install(&mut self, install: &Install) -> Result<(), Error> {
         let file = &self.inner.file;
+        let txn = file.begin(true)?;
+        put_meta(file, &txn, INSTALLING, &install_bytes(install))?;
+        txn.commit().map_err(|e| file.error(e))
+    }
+
+    /// Forgets every entry and begins after `install.compacted`, once the state stands there. Synced.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub fn install(&mut self, install: &Install) -> Result<(), Error> {
+        let file = &self.inner.file;
+        let compacted = install.compacted;
         let txn = file.begin(true)?;
         txn.open_table(ENTRIES)
             .map_err(|e| file.error(e))?
             .retain(|_, _| false)
             .map_err(|e| file.error(e))?;
         put_meta(file, &txn, "compacted", &compacted_bytes(compacted))?;
-        put_meta(file, &txn, "hard_state", &hard_state_bytes(hard_state))?;
-        put_meta(file, &txn, "conf_state", conf_state)?;
+        put_meta(
+            file,
+            &txn,
+            "hard_state",
+            &hard_state_bytes(install.hard_state),
+        )?;
+        put_meta(file, &txn, "conf_state", &install.conf_state)?;
+        remove_meta(file, &txn, INSTALLING)?;
         txn.commit().map_err(|e| file.error(e))?;
         self.inner.set_bounds(Bounds {
             compacted,
             last: compacted.index,
         });
         Ok(())
+    }
+
+    /// An installation that was begun and not finished.
+    pub(crate) fn installing(&self) -> Result<Option<Install>, Error> {
+        read_installing(&self.inner.file)
+    }
+
+    /// Goes back to before an installation.
+    pub(crate) fn forget_install(&mut self) -> Result<(), Error> {
+        let file = &self.inner.file;
+        let txn = file.begin(true)?;
+        remove_meta(file, &txn, INSTALLING)?;
+        txn.commit().map_err(|e| file.error(e))
+    }
+
+    /// What the log holds now, as an open would find it.
+    pub(crate) fn start(&self, is_new: bool) -> Result<LogStart, Error> {
+        read_start(&self.inner.file, is_new)
     }
 
     /// Writes down the members, as the consensus engine encodes them. Synced, with all that was written before.
@@ -443,6 +487,47 @@ fn put_meta(
         .insert(key, seal(key.as_bytes(), body).as_slice())
         .map_err(|e| file.error(e))?;
     Ok(())
+}
+
+fn remove_meta(file: &StoreFile, txn: &redb::WriteTransaction, key: &str) -> Result<(), Error> {
+    txn.open_table(META)
+        .map_err(|e| file.error(e))?
+        .remove(key)
+        .map_err(|e| file.error(e))?;
+    Ok(())
+}
+
+fn install_bytes(install: &Install) -> Vec<u8> {
+    let mut bytes = compacted_bytes(install.compacted).to_vec();
+    bytes.extend_from_slice(&hard_state_bytes(install.hard_state));
+    bytes.extend_from_slice(&install.conf_state);
+    bytes
+}
+
+/// An installation that was begun and not finished.
+pub(crate) fn read_installing(file: &StoreFile) -> Result<Option<Install>, Error> {
+    let txn = file.db.begin_read().map_err(|e| file.error(e))?;
+    let meta = txn.open_table(META).map_err(|e| file.error(e))?;
+    let Some(stored) = meta.get(INSTALLING).map_err(|e| file.error(e))? else {
+        return Ok(None);
+    };
+    let install = open(INSTALLING.as_bytes(), stored.value()).and_then(|body| {
+        let number = |n: usize| u64_at(body, n * 8);
+        Some(Install {
+            compacted: Compacted {
+                index: number(0)?,
+                term: number(1)?,
+            },
+            hard_state: HardState {
+                term: number(2)?,
+                vote: number(3)?,
+                commit: number(4)?,
+            },
+            conf_state: body.get(40..)?.to_vec(),
+        })
+    });
+    let wrong = || file.damaged(format!("table meta, {INSTALLING}: wrong checksum"));
+    install.map(Some).ok_or_else(wrong)
 }
 
 fn hard_state_bytes(hard: HardState) -> [u8; 24] {

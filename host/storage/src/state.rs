@@ -3,17 +3,20 @@
 //! A row has a table (one byte), a key, a value, and may refer to one content by a log index. The store counts those
 //! references and deletes a content that no row refers to any more. What rows mean is no matter of this module.
 
+mod incoming;
 mod reader;
 mod record;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use crate::Error;
 use crate::disk::Disk;
 use crate::file::{StoreFile, guarded};
+pub(crate) use incoming::INCOMING;
+pub use incoming::Incoming;
 pub use reader::{Row, Scan, Sizes, StateReader, StateSnapshot};
 pub(crate) use record::{
     CONTENTS, REFS, ROWS, place_of, read_content, read_refs, read_row, read_start,
@@ -95,13 +98,26 @@ struct Progress {
 }
 
 struct Inner {
-    file: StoreFile,
+    /// Another one after a state that a peer sent has taken its place.
+    file: RwLock<Arc<StoreFile>>,
     progress: Mutex<Progress>,
-    /// Keeps the folder's lock.
-    _disk: Arc<dyn Disk>,
+    disk: Arc<dyn Disk>,
+    cache: usize,
+    node_id: u64,
 }
 
 impl Inner {
+    fn file(&self) -> Arc<StoreFile> {
+        self.file
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set_progress(&self, progress: Progress) {
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = progress;
+    }
+
     fn progress(&self) -> Progress {
         *self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -126,23 +142,26 @@ impl State {
     /// Opens an existing state; also gives the identity of the node that made it.
     pub(crate) fn open(
         disk: &Arc<dyn Disk>,
+        name: &str,
         cache: usize,
         verify: bool,
     ) -> Result<(Self, u64), Error> {
-        let file = StoreFile::open(disk.as_ref(), STATE_FILE, cache, verify)?;
+        let file = StoreFile::open(disk.as_ref(), name, cache, verify)?;
         let (node_id, applied) = guarded(&file.place, || read_start(&file))?;
-        let progress = Mutex::new(Progress {
-            applied,
-            durable: applied,
-            waiting_bytes: 0,
-        });
+        let inner = Inner {
+            file: RwLock::new(Arc::new(file)),
+            progress: Mutex::new(Progress {
+                applied,
+                durable: applied,
+                waiting_bytes: 0,
+            }),
+            disk: disk.clone(),
+            cache,
+            node_id,
+        };
         Ok((
             Self {
-                inner: Arc::new(Inner {
-                    file,
-                    progress,
-                    _disk: disk.clone(),
-                }),
+                inner: Arc::new(inner),
             },
             node_id,
         ))
@@ -157,7 +176,7 @@ impl State {
     }
 
     pub(crate) fn walked(&self) -> bool {
-        self.inner.file.walked
+        self.inner.file().walked
     }
 
     /// Bytes of rows and contents applied since the last durable batch.
@@ -179,7 +198,7 @@ impl State {
                 applied: progress.applied.index,
             });
         }
-        let file = &self.inner.file;
+        let file = &*self.inner.file();
         let txn = file.begin(batch.durable)?;
         let mut outcome = Outcome::default();
         let mut counts = Counts::default();
@@ -201,11 +220,7 @@ impl State {
             progress.durable = batch.applied;
             progress.waiting_bytes = 0;
         }
-        *self
-            .inner
-            .progress
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = progress;
+        self.inner.set_progress(progress);
         Ok(outcome)
     }
 

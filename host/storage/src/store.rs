@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::Error;
 use crate::disk::{Disk, Folder};
 use crate::log::{self, LOG_FILE, Log, LogStart};
-use crate::state::{self, Applied, STATE_FILE, State};
+use crate::state::{self, Applied, INCOMING, STATE_FILE, State};
 
 /// Added to the name of a file that is being made.
 const UNFINISHED: &str = ".new";
@@ -68,8 +68,19 @@ impl Store {
     )]
     pub fn open(disk: Arc<dyn Disk>, options: &Options) -> Result<Self, Error> {
         let is_new = prepare(disk.as_ref(), options.new_node_id)?;
-        let (log, start) = Log::open(&disk, options.log_cache, options.verify_data, is_new)?;
-        let (state, node_id) = State::open(&disk, options.state_cache, options.verify_data)?;
+        let (mut log, mut start) =
+            Log::open(&disk, options.log_cache, options.verify_data, is_new)?;
+        let (state, node_id) =
+            State::open(&disk, STATE_FILE, options.state_cache, options.verify_data)?;
+        if let Some(install) = log.installing()? {
+            if state.reader().applied().index == install.compacted.index {
+                log.install(&install)?;
+            } else {
+                log.forget_install()?;
+            }
+            start = log.start(is_new)?;
+        }
+        disk.remove(INCOMING)?;
         let applied = state.reader().applied();
         if let Some(what) = disagreement(&start, node_id, applied) {
             return Err(Error::damaged(&disk.place(STATE_FILE), what));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
-use super::record::{CONTENTS, ROWS, read_content, read_row, row_key};
+use super::record::{CONTENTS, ROWS, read_applied, read_content, read_row, row_key};
 use super::{Applied, Inner};
 use crate::Error;
 use crate::file::StoreFile;
@@ -170,7 +170,7 @@ pub struct StateReader {
 /// The state as it was at one moment. While it lives, space in the file that later batches free is not used again.
 pub struct StateSnapshot {
     txn: ReadTransaction,
-    inner: Arc<Inner>,
+    file: Arc<StoreFile>,
 }
 
 impl StateReader {
@@ -179,12 +179,9 @@ impl StateReader {
     /// # Errors
     /// [`Error::Io`] after a failed write.
     pub fn snapshot(&self) -> Result<StateSnapshot, Error> {
-        let file = &self.inner.file;
+        let file = self.inner.file();
         let txn = file.db.begin_read().map_err(|e| file.error(e))?;
-        Ok(StateSnapshot {
-            txn,
-            inner: self.inner.clone(),
-        })
+        Ok(StateSnapshot { txn, file })
     }
 
     /// Up to where readers see the log applied.
@@ -253,12 +250,20 @@ impl StateReader {
 }
 
 impl StateSnapshot {
+    /// Up to where the log was applied at that moment.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if its checksum is wrong.
+    pub fn applied(&self) -> Result<Applied, Error> {
+        read_applied(&self.file, &self.txn)
+    }
+
     /// One row.
     ///
     /// # Errors
     /// [`Error::Damaged`] if its checksum is wrong.
     pub fn row(&self, table: u8, key: &[u8]) -> Result<Option<Row>, Error> {
-        let file = &self.inner.file;
+        let file = &*self.file;
         let rows = self.txn.open_table(ROWS).map_err(|e| file.error(e))?;
         let full = row_key(table, key);
         let stored = rows.get(full.as_slice()).map_err(|e| file.error(e))?;
@@ -272,7 +277,7 @@ impl StateSnapshot {
     /// # Errors
     /// [`Error::Damaged`] if its checksum is wrong.
     pub fn content(&self, index: u64) -> Result<Option<Arc<[u8]>>, Error> {
-        let file = &self.inner.file;
+        let file = &*self.file;
         let contents = self.txn.open_table(CONTENTS).map_err(|e| file.error(e))?;
         let stored = contents.get(index).map_err(|e| file.error(e))?;
         stored
@@ -285,7 +290,7 @@ impl StateSnapshot {
     /// # Errors
     /// [`Error::Damaged`] if the checksum of one is wrong.
     pub fn scan(&self, scan: &Scan) -> Result<Vec<Row>, Error> {
-        let file = &self.inner.file;
+        let file = &*self.file;
         let rows = self.txn.open_table(ROWS).map_err(|e| file.error(e))?;
         let mut found = Vec::new();
         scan.each(file, &rows, |key, stored| {
@@ -300,7 +305,7 @@ impl StateSnapshot {
     /// # Errors
     /// [`Error::Io`] if the file cannot be read.
     pub fn count(&self, table: u8, prefix: &[u8]) -> Result<u64, Error> {
-        let file = &self.inner.file;
+        let file = &*self.file;
         let rows = self.txn.open_table(ROWS).map_err(|e| file.error(e))?;
         let mut count = 0;
         Scan::prefix(table, prefix).each(file, &rows, |_, _| {
@@ -319,7 +324,7 @@ impl StateSnapshot {
         tables: &[u8],
         mut each: impl FnMut(u8, &[u8], &[u8], Option<u64>),
     ) -> Result<(), Error> {
-        let file = &self.inner.file;
+        let file = &*self.file;
         let rows = self.txn.open_table(ROWS).map_err(|e| file.error(e))?;
         for &table in tables {
             Scan::prefix(table, b"").each(file, &rows, |key, stored| {
@@ -336,7 +341,7 @@ impl StateSnapshot {
     /// # Errors
     /// [`Error::Io`] if the file cannot be read.
     pub fn sizes(&self) -> Result<Sizes, Error> {
-        let file = &self.inner.file;
+        let file = &*self.file;
         let rows = self.txn.open_table(ROWS).map_err(|e| file.error(e))?;
         let contents = self.txn.open_table(CONTENTS).map_err(|e| file.error(e))?;
         Ok(Sizes {

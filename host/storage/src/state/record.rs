@@ -1,6 +1,6 @@
 //! How rows, contents and reference counts stand in the file.
 
-use redb::{ReadableDatabase, TableDefinition, WriteTransaction};
+use redb::{ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
 
 use super::Applied;
 use crate::Error;
@@ -39,23 +39,32 @@ pub(super) fn applied_bytes(applied: Applied) -> Vec<u8> {
 /// Node identity and applied index.
 pub(crate) fn read_start(file: &StoreFile) -> Result<(u64, Applied), Error> {
     let txn = file.db.begin_read().map_err(|e| file.error(e))?;
-    let meta = txn.open_table(META).map_err(|e| file.error(e))?;
-    let number = |key: &str, offset: usize| -> Result<u64, Error> {
-        let stored = meta.get(key).map_err(|e| file.error(e))?;
-        let stored = stored.ok_or_else(|| file.damaged(format!("table meta, {key}: missing")))?;
-        open(key.as_bytes(), stored.value())
-            .and_then(|body| u64_at(body, offset))
-            .ok_or_else(|| file.damaged(format!("table meta, {key}: wrong checksum")))
-    };
-    let format = number("format", 0)?;
+    let [format] = numbers(file, &txn, "format")?;
     if format != FORMAT {
         return Err(file.damaged(format!("format {format}, where {FORMAT} can be read")));
     }
-    let applied = Applied {
-        index: number("applied", 0)?,
-        term: number("applied", 8)?,
-    };
-    Ok((number("node_id", 0)?, applied))
+    let [node_id] = numbers(file, &txn, "node_id")?;
+    Ok((node_id, read_applied(file, &txn)?))
+}
+
+pub(super) fn read_applied(file: &StoreFile, txn: &ReadTransaction) -> Result<Applied, Error> {
+    let [index, term] = numbers(file, txn, "applied")?;
+    Ok(Applied { index, term })
+}
+
+/// The numbers that make up a field of the table `meta`.
+fn numbers<const N: usize>(
+    file: &StoreFile,
+    txn: &ReadTransaction,
+    key: &str,
+) -> Result<[u64; N], Error> {
+    let meta = txn.open_table(META).map_err(|e| file.error(e))?;
+    let stored = meta.get(key).map_err(|e| file.error(e))?;
+    let stored = stored.ok_or_else(|| file.damaged(format!("table meta, {key}: missing")))?;
+    let body = open(key.as_bytes(), stored.value()).filter(|body| body.len() == N * 8);
+    let body = body.ok_or_else(|| file.damaged(format!("table meta, {key}: wrong checksum")))?;
+    // The length was looked at just before.
+    Ok(std::array::from_fn(|n| u64_at(body, n * 8).unwrap_or(0)))
 }
 
 pub(super) fn row_key(table: u8, key: &[u8]) -> Vec<u8> {

@@ -2,6 +2,7 @@
 
 mod damage;
 mod folder;
+mod install;
 mod model;
 mod power_cut;
 mod properties;

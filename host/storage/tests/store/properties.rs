@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use nacrite_storage::{
-    Applied, Compacted, DELETE_RANGE_MAX, Entry, Error, HardState, LogReader, LogWrite, RowChange,
-    SimDisk, StateBatch, Store,
+    Applied, Compacted, DELETE_RANGE_MAX, Entry, Error, HardState, Install, LogReader, LogWrite,
+    RowChange, SimDisk, StateBatch, Store,
 };
 use proptest::prelude::*;
 
@@ -134,18 +134,17 @@ fn entries_that_do_not_follow_are_refused() {
 fn an_installed_log_begins_after_its_snapshot() {
     let mut store = with_entries(5);
     let at = Compacted { index: 90, term: 7 };
-    store
-        .log
-        .install(
-            at,
-            HardState {
-                term: 7,
-                vote: 0,
-                commit: 90,
-            },
-            b"conf",
-        )
-        .unwrap();
+    let hard_state = HardState {
+        term: 7,
+        vote: 0,
+        commit: 90,
+    };
+    let install = Install {
+        compacted: at,
+        hard_state,
+        conf_state: b"conf".to_vec(),
+    };
+    store.log.install(&install).unwrap();
     let log = store.log.handle();
     assert_eq!(
         (log.first_index(), log.last_index(), log.term(90).unwrap()),
