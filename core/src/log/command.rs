@@ -234,6 +234,20 @@ pub(crate) fn decode<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Result<T, Deco
 }
 
 impl Command {
+    /// The leader's stamp, of a command that has one.
+    #[must_use]
+    pub fn stamp(&self) -> Option<u64> {
+        match self {
+            Self::Publish { stamp, .. }
+            | Self::RemoveConfig { stamp, .. }
+            | Self::SetCapacity { stamp, .. }
+            | Self::CreateNamespace { stamp, .. }
+            | Self::UpdateNamespace { stamp, .. }
+            | Self::Lock { stamp, .. } => Some(*stamp),
+            _ => None,
+        }
+    }
+
     /// The bytes that go into the log.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

@@ -39,6 +39,14 @@ impl Naming {
         ids
     }
 
+    /// Keys of all services that exist, in their order.
+    #[must_use]
+    pub fn service_keys(&self) -> Vec<ServiceKey> {
+        let mut keys: Vec<ServiceKey> = self.volatile.services.iter().map(|(_, s)| s.key.clone()).collect();
+        keys.sort();
+        keys
+    }
+
     /// A client with what it publishes; `subscribed` is empty.
     #[must_use]
     pub fn client(&self, id: &str) -> Option<Client> {
@@ -92,7 +100,6 @@ impl Naming {
         totals.services += volatile.services.len() as u64;
         totals.instances += volatile.records.len() as u64;
         totals.clients += volatile.clients.len() as u64;
-        totals.connections += volatile.conns.len() as u64;
         totals.timers += (volatile.timers.len() + volatile.marks.len()) as u64;
         for (_, client) in volatile.clients.iter() {
             match &client.kind {
