@@ -43,7 +43,7 @@ impl StoreFile {
 
     /// Opens an existing file, mending its head where that is sure to be right.
     ///
-    /// With `verify`, the checksum of every page is compared first (about 1 GB/s from a warm cache).
+    /// With `verify`, the checksum of every page is compared first.
     pub(crate) fn open(
         disk: &dyn Disk,
         name: &str,

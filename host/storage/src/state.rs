@@ -175,7 +175,10 @@ impl State {
         }
     }
 
-    pub(crate) fn walked(&self) -> bool {
+    /// Whether every page was read to open the file: with [`crate::Options::verify_data`] always, else only if the last
+    /// commit was not made in a way that spares it, which takes long and is worth a line in the server's log.
+    #[must_use]
+    pub fn walked(&self) -> bool {
         self.inner.file().walked
     }
 
