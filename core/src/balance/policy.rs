@@ -229,7 +229,7 @@ section! {
         zone: Option<String> = None,
         /// Own Nacos cluster of the caller.
         cluster: Option<String> = None,
-        /// Hint of the caller when a request has none.
+        /// Hint of requests that bring none; see [`Policy::request_hint`].
         hint: Option<String> = None,
         /// Position that Spring's round robin starts from; none = drawn below 1000.
         start_position: Option<u32> = None,
@@ -315,6 +315,12 @@ impl Policy {
     pub fn in_mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
         self
+    }
+
+    /// The hint to put into a request's context: its own (`X-SC-LB-Hint`), or else the configured one.
+    #[must_use]
+    pub fn request_hint<'a>(&'a self, own: Option<&'a str>) -> Option<&'a str> {
+        own.filter(|hint| !hint.is_empty()).or(self.hint.as_deref())
     }
 
     /// Reads and validates a policy document.

@@ -56,7 +56,7 @@ pub struct Context<'a> {
     pub key: Option<&'a str>,
     /// The key's hash, when the caller has it already; goes before `key`.
     pub key_hash: Option<u64>,
-    /// Spring's hint of this request; goes before the policy's.
+    /// Spring's hint of this request.
     pub hint: Option<&'a str>,
     /// A label (name, value) that the request prefers; goes before the policy's.
     pub label: Option<(&'a str, &'a str)>,

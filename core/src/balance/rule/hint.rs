@@ -1,5 +1,6 @@
 //! Spring Cloud's hint: members with the same hint in their metadata when there are any, otherwise all; then its round
-//! robin. The hint of the request goes before the configured one; letter case counts.
+//! robin. Letter case counts. A configured hint reaches the rule only as the hint of a request
+//! ([`Policy::request_hint`](crate::balance::Policy::request_hint)), as in the original.
 
 use super::spring_round_robin::Position;
 use crate::balance::query::{NoPick, Query};
@@ -11,7 +12,7 @@ const LABEL: &str = "hint";
 
 /// The hint that applies, when some member that can be chosen has it.
 pub(crate) fn applied<'a>(q: &Query<'a>, scope: &Scope) -> Option<&'a str> {
-    let hint = q.context.hint.or(q.plan.policy.hint.as_deref()).filter(|hint| !hint.is_empty())?;
+    let hint = q.context.hint.filter(|hint| !hint.is_empty())?;
     let has = |index: &u32| q.usable_if_safe(*index) && q.labelled(*index, LABEL, hint);
     scope.members.iter().any(has).then_some(hint)
 }

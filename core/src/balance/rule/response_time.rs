@@ -75,7 +75,8 @@ impl ResponseTime {
         let mut at = 0;
         for _ in 0..draws {
             let point = rng.unit() * total;
-            let below = |cell: &Real| if q.plan.exact { cell.get() < point } else { cell.get() <= point };
+            // Only members at the head can have a zero weight and yet be hit: by a draw of exactly 0.
+            let below = |cell: &Real| cell.get() < point || (!q.plan.exact && cell.get() <= 0.0);
             at = weights.partition_point(below);
             match scope.members.get(at) {
                 Some(&index) if q.up(index) => return Ok(index),
