@@ -1,10 +1,9 @@
 //! What the HTTP edge counts: requests by route, their latency by class, connections and refusals.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::text::Exposition;
-use super::value::{Counter, Gauge, Histogram};
+use super::text::{Exposition, seconds};
+use super::value::{Counter, Gauge, Histogram, Timer};
 
 /// Kinds of request whose latencies do not belong into one histogram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +72,7 @@ pub struct HttpMetrics {
 struct Route {
     label: RouteLabel,
     /// By first digit of the status.
-    by_status: [AtomicU64; 5],
+    by_status: [Timer; 5],
 }
 
 impl HttpMetrics {
@@ -101,7 +100,7 @@ impl HttpMetrics {
     pub fn answered(&self, route: usize, status: u16, micros: u64) {
         let route = &self.routes[route.min(self.routes.len() - 1)];
         let class = usize::from(status / 100).clamp(1, 5) - 1;
-        route.by_status[class].fetch_add(1, Relaxed);
+        route.by_status[class].record(micros);
         self.latency[route.label.class as usize].record(micros);
     }
 
@@ -120,8 +119,8 @@ impl HttpMetrics {
             "HTTP requests answered, by route, API generation and status class.",
         );
         for route in &self.routes {
-            for (digit, count) in (1..).zip(&route.by_status) {
-                let count = count.load(Relaxed);
+            for (digit, timer) in (1..).zip(&route.by_status) {
+                let count = timer.count();
                 // Hundreds of routes: what never happened is left out.
                 if count > 0 {
                     let status = format!("{digit}xx");
@@ -189,6 +188,55 @@ impl HttpMetrics {
             "Long polls that wait for a change.",
             self.polls_parked.get(),
         );
+    }
+}
+
+impl HttpMetrics {
+    pub(super) fn rotate(&self) {
+        self.routes
+            .iter()
+            .flat_map(|route| &route.by_status)
+            .for_each(Timer::rotate);
+    }
+
+    /// The reference's own family for HTTP requests.
+    pub(super) fn render_reference(&self, text: &mut Exposition) {
+        let name = "http_server_requests_seconds";
+        text.family(name, "summary", "HTTP requests by route and status class.");
+        self.each(|labels, timer| text.timer(name, labels, timer));
+        let name = "http_server_requests_seconds_max";
+        text.family(name, "gauge", "The longest HTTP request lately.");
+        self.each(|labels, timer| text.sample(name, labels, seconds(timer.max())));
+    }
+
+    fn each(&self, mut show: impl FnMut(&[(&str, &str)], &Timer)) {
+        const OUTCOMES: [(&str, &str); 5] = [
+            ("1xx", "INFORMATIONAL"),
+            ("2xx", "SUCCESS"),
+            ("3xx", "REDIRECTION"),
+            ("4xx", "CLIENT_ERROR"),
+            ("5xx", "SERVER_ERROR"),
+        ];
+        for route in &self.routes {
+            let (method, uri) = route
+                .label
+                .route
+                .split_once(' ')
+                .unwrap_or(("none", route.label.route));
+            for ((status, outcome), timer) in OUTCOMES.into_iter().zip(&route.by_status) {
+                if timer.count() > 0 {
+                    show(
+                        &[
+                            ("method", method),
+                            ("uri", uri),
+                            ("status", status),
+                            ("outcome", outcome),
+                        ],
+                        timer,
+                    );
+                }
+            }
+        }
     }
 }
 

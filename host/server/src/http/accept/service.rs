@@ -1,6 +1,5 @@
 //! The service of one connection: numbers its requests, answers what was refused, keeps panics from spreading.
 
-use std::any::Any;
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
@@ -23,6 +22,7 @@ use super::ConnectInfo;
 use super::stream::Exchange;
 use crate::http::limits::MemoryPermit;
 use crate::http::longurl::{LongQuery, Verdict};
+use crate::logs::panic_text;
 use crate::metrics::http::HttpMetrics;
 
 pub(super) struct ConnectionService<S> {
@@ -203,13 +203,4 @@ fn refusal<B>(status: StatusCode, text: &'static str, in_flight: InFlight) -> An
         .headers_mut()
         .insert(CONNECTION, HeaderValue::from_static("close"));
     response
-}
-
-/// What a panic said.
-pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no reason given")
 }

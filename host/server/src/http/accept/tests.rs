@@ -255,7 +255,7 @@ async fn what_is_too_large_is_refused_with_its_own_status() {
         client.send(get("/first")).await;
         client.send(&request).await;
         assert_eq!(client.answer().await.0, 200);
-        assert_eq!(client.answer().await.0, status, "{:.60}", request);
+        assert_eq!(client.answer().await.0, status, "{request:.60}");
     }
     assert_eq!(server.metrics.requests_refused.get(), 5);
 }
