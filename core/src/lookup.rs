@@ -108,7 +108,8 @@ impl Hasher for Folded {
     }
 
     fn write_u64(&mut self, word: u64) {
-        let product = u128::from(self.0.rotate_left(23) ^ word) * u128::from(0xa076_1d64_78bd_642f_u64);
+        let product =
+            u128::from(self.0.rotate_left(23) ^ word) * u128::from(0xa076_1d64_78bd_642f_u64);
         self.0 = (product as u64) ^ ((product >> 64) as u64) ^ 0xe703_7ed1_a0b4_28db;
     }
 
@@ -137,7 +138,11 @@ mod tests {
             assert_eq!(lookup.remove(key.as_str()), map.remove(key));
         }
         assert_eq!((lookup.len(), lookup.is_empty()), (3, false));
-        assert!(keys[keys.len() - 3..].iter().all(|key| lookup.get(key) == map.get(key)));
+        assert!(
+            keys[keys.len() - 3..]
+                .iter()
+                .all(|key| lookup.get(key) == map.get(key))
+        );
         assert!(lookup.0.capacity() < 1_100, "room is given back");
     }
 
@@ -150,6 +155,9 @@ mod tests {
             low[(h & 63) as usize] += 1;
             high[(h >> 58) as usize] += 1;
         }
-        assert!(low.iter().chain(&high).all(|&n| (40..200).contains(&n)), "{low:?} {high:?}");
+        assert!(
+            low.iter().chain(&high).all(|&n| (40..200).contains(&n)),
+            "{low:?} {high:?}"
+        );
     }
 }

@@ -46,12 +46,23 @@ impl Naming {
         if !self.volatile.dirty.contains_key(key) {
             let before = service.map(|id| self.state_of(id));
             let count = service.map_or(0, |id| self.volatile.services[id].distinct);
-            self.volatile.dirty.insert(key.clone(), Dirty { before, count, instances: BTreeMap::new() });
+            self.volatile.dirty.insert(
+                key.clone(),
+                Dirty {
+                    before,
+                    count,
+                    instances: BTreeMap::new(),
+                },
+            );
         }
         let Some(instance) = instance else { return };
         if !self.volatile.dirty[key].instances.contains_key(instance) {
             let shown = service.and_then(|id| self.shown(id, instance)).cloned();
-            let dirty = self.volatile.dirty.get_mut(key).expect("it was put there above");
+            let dirty = self
+                .volatile
+                .dirty
+                .get_mut(key)
+                .expect("it was put there above");
             dirty.instances.insert(instance.clone(), shown);
         }
     }
@@ -59,19 +70,27 @@ impl Naming {
     /// All services that really changed since the last call, in the order of their keys.
     pub fn take_changes(&mut self) -> Vec<ServiceChanged> {
         let dirty = mem::take(&mut self.volatile.dirty);
-        dirty.into_iter().filter_map(|(key, dirty)| self.change_of(key, dirty)).collect()
+        dirty
+            .into_iter()
+            .filter_map(|(key, dirty)| self.change_of(key, dirty))
+            .collect()
     }
 
     /// The switches, if they changed since the last call.
     pub fn take_switches(&mut self) -> Option<Delta> {
-        mem::take(&mut self.volatile.switches_dirty).then(|| Delta::Switches(self.durable.switches.clone()))
+        mem::take(&mut self.volatile.switches_dirty)
+            .then(|| Delta::Switches(self.durable.switches.clone()))
     }
 
     fn change_of(&mut self, key: ServiceKey, dirty: Dirty) -> Option<ServiceChanged> {
         let instances_before = dirty.count as usize;
         let Some(id) = self.volatile.names.get(&key).copied() else {
             dirty.before?;
-            let delta = Delta::Service { key: key.clone(), state: None, instances: Vec::new() };
+            let delta = Delta::Service {
+                key: key.clone(),
+                state: None,
+                instances: Vec::new(),
+            };
             return Some(ServiceChanged {
                 key,
                 delta,
@@ -84,18 +103,21 @@ impl Naming {
         let instances: Vec<_> = dirty
             .instances
             .into_iter()
-            .filter_map(|(instance, before)| match (before, self.shown(id, &instance)) {
-                (None, None) => None,
-                (Some(before), Some(now)) if Arc::ptr_eq(&before, now) || before == *now => None,
-                (_, Some(now)) => Some(InstanceChange::Put(now.clone())),
-                (Some(_), None) => Some(InstanceChange::Remove(instance)),
-            })
+            .filter_map(
+                |(instance, before)| match (before, self.shown(id, &instance)) {
+                    (None, None) => None,
+                    (Some(before), Some(now)) if Arc::ptr_eq(&before, now) || before == *now => {
+                        None
+                    }
+                    (_, Some(now)) => Some(InstanceChange::Put(now.clone())),
+                    (Some(_), None) => Some(InstanceChange::Remove(instance)),
+                },
+            )
             .collect();
         let mut state = self.state_of(id);
-        let same = dirty
-            .before
-            .as_ref()
-            .is_some_and(|before| before.ephemeral == state.ephemeral && before.metadata == state.metadata);
+        let same = dirty.before.as_ref().is_some_and(|before| {
+            before.ephemeral == state.ephemeral && before.metadata == state.metadata
+        });
         if same && instances.is_empty() {
             return None;
         }
@@ -108,7 +130,11 @@ impl Naming {
             vanished: false,
             instances_before,
             instances_left: service.distinct as usize,
-            delta: Delta::Service { key: key.clone(), state: Some(state), instances },
+            delta: Delta::Service {
+                key: key.clone(),
+                state: Some(state),
+                instances,
+            },
             key,
         })
     }

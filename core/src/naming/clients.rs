@@ -15,17 +15,31 @@ impl Naming {
         if self.volatile.conns.contains_key(&conn) {
             return;
         }
-        let kind = ClientKind::Connection { conn, details: Box::new(details.clone()), since: now.wall };
-        let id = self.volatile.clients.insert(Client { kind, updated: now.wall, records: 0 });
+        let kind = ClientKind::Connection {
+            conn,
+            details: Box::new(details.clone()),
+            since: now.wall,
+        };
+        let id = self.volatile.clients.insert(Client {
+            kind,
+            updated: now.wall,
+            records: 0,
+        });
         self.volatile.conns.insert(conn, id);
     }
 
     /// A connection ended; what it published goes at once.
     pub fn disconnected(&mut self, conn: ConnId, now: Now) {
         self.at(now);
-        let Some(client) = self.volatile.conns.remove(&conn) else { return };
-        let records: Vec<u32> =
-            self.volatile.publications.range((client, 0, 0)..=(client, u32::MAX, u32::MAX)).map(|(_, _, r)| *r).collect();
+        let Some(client) = self.volatile.conns.remove(&conn) else {
+            return;
+        };
+        let records: Vec<u32> = self
+            .volatile
+            .publications
+            .range((client, 0, 0)..=(client, u32::MAX, u32::MAX))
+            .map(|(_, _, r)| *r)
+            .collect();
         for record in records {
             self.withdraw(record);
         }
@@ -48,7 +62,11 @@ impl Naming {
             return id;
         }
         let kind = ClientKind::Address(address.clone());
-        let id = self.volatile.clients.insert(Client { kind, updated: self.volatile.now.wall, records: 0 });
+        let id = self.volatile.clients.insert(Client {
+            kind,
+            updated: self.volatile.now.wall,
+            records: 0,
+        });
         self.volatile.addresses.insert(address, id);
         id
     }
@@ -85,6 +103,10 @@ impl Address {
     pub(super) fn parse(id: &str) -> Option<Self> {
         let (address, ephemeral) = id.rsplit_once('#')?;
         let (ip, port) = address.rsplit_once(':')?;
-        Some(Self { ip: ip.into(), port: port.parse().ok()?, ephemeral: ephemeral.parse().ok()? })
+        Some(Self {
+            ip: ip.into(),
+            port: port.parse().ok()?,
+            ephemeral: ephemeral.parse().ok()?,
+        })
     }
 }

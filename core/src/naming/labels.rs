@@ -39,9 +39,16 @@ impl Labels {
         let mut labels = Self::default();
         for entry in entries {
             let (bits, len) = network(&entry.cidr).ok_or_else(|| {
-                format!("`{}` is no network: expected an IPv4 or IPv6 address, or address/length", entry.cidr)
+                format!(
+                    "`{}` is no network: expected an IPv4 or IPv6 address, or address/length",
+                    entry.cidr
+                )
             })?;
-            labels.networks.entry(Reverse(len)).or_default().insert(bits & mask(len), entry.labels.into_iter().collect());
+            labels
+                .networks
+                .entry(Reverse(len))
+                .or_default()
+                .insert(bits & mask(len), entry.labels.into_iter().collect());
         }
         Ok(labels)
     }
@@ -53,7 +60,9 @@ impl Labels {
             return None;
         }
         let bits = bits(ip.parse().ok()?);
-        self.networks.iter().find_map(|(Reverse(len), networks)| networks.get(&(bits & mask(*len))))
+        self.networks
+            .iter()
+            .find_map(|(Reverse(len), networks)| networks.get(&(bits & mask(*len))))
     }
 
     /// Whether no network is known.
@@ -64,10 +73,15 @@ impl Labels {
 }
 
 fn network(cidr: &str) -> Option<(u128, u8)> {
-    let (ip, len) = cidr.trim().split_once('/').map_or((cidr.trim(), None), |(ip, len)| (ip, Some(len)));
+    let (ip, len) = cidr
+        .trim()
+        .split_once('/')
+        .map_or((cidr.trim(), None), |(ip, len)| (ip, Some(len)));
     let ip: IpAddr = ip.parse().ok()?;
     let most = if ip.is_ipv4() { 32 } else { 128 };
-    let len = len.map_or(Some(most), |len| len.parse().ok().filter(|len| *len <= most))?;
+    let len = len.map_or(Some(most), |len| {
+        len.parse().ok().filter(|len| *len <= most)
+    })?;
     Some((bits(ip), len + 128 - most))
 }
 
@@ -79,7 +93,11 @@ fn bits(ip: IpAddr) -> u128 {
 }
 
 fn mask(len: u8) -> u128 {
-    if len == 0 { 0 } else { u128::MAX << (128 - len) }
+    if len == 0 {
+        0
+    } else {
+        u128::MAX << (128 - len)
+    }
 }
 
 #[cfg(test)]
@@ -118,16 +136,34 @@ mod tests {
     #[test]
     fn a_network_of_length_0_holds_its_family_only() {
         let labels = Labels::parse(br#"[{"cidr":"0.0.0.0/0","labels":{"zone":"v4"}}]"#).unwrap();
-        assert_eq!((zone(&labels, "1.2.3.4"), zone(&labels, "::1")), (Some("v4"), None));
+        assert_eq!(
+            (zone(&labels, "1.2.3.4"), zone(&labels, "::1")),
+            (Some("v4"), None)
+        );
         let labels = Labels::parse(br#"[{"cidr":"::/0","labels":{"zone":"all"}}]"#).unwrap();
-        assert_eq!((zone(&labels, "1.2.3.4"), zone(&labels, "::1")), (Some("all"), Some("all")));
+        assert_eq!(
+            (zone(&labels, "1.2.3.4"), zone(&labels, "::1")),
+            (Some("all"), Some("all"))
+        );
     }
 
     #[test]
     fn what_is_no_network_is_refused() {
-        for cidr in ["10.0.0.0/33", "::/129", "10.0.0/8", "a/8", "10.0.0.0/-1", ""] {
+        for cidr in [
+            "10.0.0.0/33",
+            "::/129",
+            "10.0.0/8",
+            "a/8",
+            "10.0.0.0/-1",
+            "",
+        ] {
             let json = format!(r#"[{{"cidr":"{cidr}","labels":{{}}}}]"#);
-            assert!(Labels::parse(json.as_bytes()).unwrap_err().contains("is no network"), "{cidr}");
+            assert!(
+                Labels::parse(json.as_bytes())
+                    .unwrap_err()
+                    .contains("is no network"),
+                "{cidr}"
+            );
         }
         assert!(Labels::parse(b"{").is_err());
         assert!(Labels::parse(b"[]").unwrap().is_empty());

@@ -58,6 +58,13 @@ impl Marks {
         self.deadlines.len()
     }
 
+    /// What is marked.
+    #[cfg(test)]
+    pub(super) fn marked(&self) -> BTreeSet<Mark> {
+        assert_eq!(self.deadlines.len(), self.order.len());
+        self.deadlines.keys().cloned().collect()
+    }
+
     /// All marks count from `now`.
     pub(super) fn start_again(&mut self, now: u64) {
         for mark in self.deadlines.keys().cloned().collect::<Vec<_>>() {
@@ -98,7 +105,10 @@ impl Naming {
             }
         }
         if !(instances.is_empty() && services.is_empty()) {
-            commands.push(Command::ExpireMetadata { instances, services });
+            commands.push(Command::ExpireMetadata {
+                instances,
+                services,
+            });
         }
         commands
     }

@@ -49,7 +49,10 @@ impl Naming {
     /// Knows nothing yet; see [`Naming::seed`].
     #[must_use]
     pub fn new() -> Self {
-        Self { durable: Durable::default(), volatile: Volatile::default() }
+        Self {
+            durable: Durable::default(),
+            volatile: Volatile::default(),
+        }
     }
 
     /// Seeds the generator that spreads first probes and tells this node's ids from other nodes'.
@@ -60,7 +63,10 @@ impl Naming {
 
     /// Tells the time; to be called with each input before anything else, because [`Naming::apply`] is told none.
     pub fn at(&mut self, now: Now) {
-        self.volatile.now = Now { mono: self.volatile.now.mono.max(now.mono), wall: now.wall };
+        self.volatile.now = Now {
+            mono: self.volatile.now.mono.max(now.mono),
+            wall: now.wall,
+        };
     }
 
     /// The switches.
@@ -73,7 +79,14 @@ impl Naming {
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
         let timer = self.volatile.timers.first().map(|(at, _)| *at);
-        [timer, self.volatile.marks.deadline(), self.volatile.flips_due].into_iter().flatten().min()
+        [
+            timer,
+            self.volatile.marks.deadline(),
+            self.volatile.flips_due,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Does what is due, and says what to propose if this node leads (else the commands are dropped, and come again).
@@ -104,3 +117,8 @@ impl Default for Naming {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod trial;

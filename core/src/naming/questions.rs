@@ -19,8 +19,13 @@ impl Naming {
     pub(super) fn ask(&self, question: &Question) -> Answered {
         match question {
             Question::Clients => Ok(Reply::Clients(self.clients())),
-            Question::Client { id } => self.client(id).map(Reply::Client).ok_or(Refusal::ClientNotFound),
-            Question::PublishersOf { service } => Ok(Reply::ServiceClients(self.publishers_of(service))),
+            Question::Client { id } => self
+                .client(id)
+                .map(Reply::Client)
+                .ok_or(Refusal::ClientNotFound),
+            Question::PublishersOf { service } => {
+                Ok(Reply::ServiceClients(self.publishers_of(service)))
+            }
             Question::Totals => {
                 let mut totals = Totals::default();
                 self.add_totals(&mut totals);
@@ -34,7 +39,12 @@ impl Naming {
     /// Ids of all connections and of the addresses that publish, sorted.
     #[must_use]
     pub fn clients(&self) -> Vec<Arc<str>> {
-        let mut ids: Vec<Arc<str>> = self.volatile.clients.iter().map(|(_, client)| client.id()).collect();
+        let mut ids: Vec<Arc<str>> = self
+            .volatile
+            .clients
+            .iter()
+            .map(|(_, client)| client.id())
+            .collect();
         ids.sort();
         ids
     }
@@ -42,7 +52,12 @@ impl Naming {
     /// Keys of all services that exist, in their order.
     #[must_use]
     pub fn service_keys(&self) -> Vec<ServiceKey> {
-        let mut keys: Vec<ServiceKey> = self.volatile.services.iter().map(|(_, s)| s.key.clone()).collect();
+        let mut keys: Vec<ServiceKey> = self
+            .volatile
+            .services
+            .iter()
+            .map(|(_, s)| s.key.clone())
+            .collect();
         keys.sort();
         keys
     }
@@ -52,13 +67,25 @@ impl Naming {
     pub fn client(&self, id: &str) -> Option<Client> {
         let known = match Address::parse(id) {
             Some(address) => self.client_at(&address)?,
-            None => self.volatile.clients.iter().find(|(_, c)| *c.id() == *id)?.0,
+            None => {
+                self.volatile
+                    .clients
+                    .iter()
+                    .find(|(_, c)| *c.id() == *id)?
+                    .0
+            }
         };
         let client = &self.volatile.clients[known];
-        let published = self.volatile.publications.range((known, 0, 0)..=(known, u32::MAX, u32::MAX));
+        let published = self
+            .volatile
+            .publications
+            .range((known, 0, 0)..=(known, u32::MAX, u32::MAX));
         let mut published: Vec<_> = published
             .map(|(_, service, record)| {
-                (self.volatile.services[*service].key.clone(), self.volatile.records[*record].published.key.clone())
+                (
+                    self.volatile.services[*service].key.clone(),
+                    self.volatile.records[*record].published.key.clone(),
+                )
             })
             .collect();
         published.sort();
@@ -75,7 +102,9 @@ impl Naming {
     /// Clients that publish a service, in the order of their instances.
     #[must_use]
     pub fn publishers_of(&self, service: &ServiceKey) -> Vec<ServiceClient> {
-        let Some(id) = self.service_id(service) else { return Vec::new() };
+        let Some(id) = self.service_id(service) else {
+            return Vec::new();
+        };
         let of = |record: &u32| {
             let record = &self.volatile.records[*record];
             ServiceClient {
@@ -91,10 +120,14 @@ impl Naming {
     /// All connections, oldest first.
     #[must_use]
     pub fn connections(&self) -> Vec<Connection> {
-        self.volatile.conns.values().filter_map(|id| self.volatile.clients[*id].connection()).collect()
+        self.volatile
+            .conns
+            .values()
+            .filter_map(|id| self.volatile.clients[*id].connection())
+            .collect()
     }
 
-    /// Adds what naming counts: services, instances, clients, connections, addresses that publish, timers.
+    /// Adds what naming counts: services, instances, clients, addresses that publish, timers.
     pub fn add_totals(&self, totals: &mut Totals) {
         let volatile = &self.volatile;
         totals.services += volatile.services.len() as u64;
@@ -103,7 +136,9 @@ impl Naming {
         totals.timers += (volatile.timers.len() + volatile.marks.len()) as u64;
         for (_, client) in volatile.clients.iter() {
             match &client.kind {
-                ClientKind::Address(address) if address.ephemeral => totals.ephemeral_addresses += 1,
+                ClientKind::Address(address) if address.ephemeral => {
+                    totals.ephemeral_addresses += 1
+                }
                 ClientKind::Address(_) => totals.persistent_addresses += 1,
                 ClientKind::Connection { .. } => {}
             }
@@ -113,7 +148,9 @@ impl Naming {
 
 impl Known {
     fn connection(&self) -> Option<Connection> {
-        let ClientKind::Connection { details, since, .. } = &self.kind else { return None };
+        let ClientKind::Connection { details, since, .. } = &self.kind else {
+            return None;
+        };
         Some(Connection {
             id: details.id.clone(),
             ip: details.ip.clone(),
@@ -123,5 +160,97 @@ impl Known {
             labels: details.labels.clone(),
             since: *since,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::trial::{Trial, instance, key, service},
+        *,
+    };
+    use crate::{model::Instance, node::op::Op};
+
+    fn three() -> Trial {
+        let mut trial = Trial::new();
+        trial.connect(1);
+        trial
+            .grpc(
+                1,
+                Op::Register {
+                    service: service("s"),
+                    instance: instance(1),
+                },
+            )
+            .unwrap();
+        trial.register("s", instance(2)).unwrap();
+        trial
+            .register(
+                "p",
+                Instance {
+                    ephemeral: false,
+                    ..instance(3)
+                },
+            )
+            .unwrap();
+        trial
+    }
+
+    #[test]
+    fn clients_are_found_by_their_ids() {
+        let mut trial = three();
+        let ids = trial.naming.clients();
+        let all: Vec<&str> = ids.iter().map(|id| &**id).collect();
+        assert_eq!(
+            all,
+            ["10.0.0.2:80#true", "10.0.0.3:80#false", "1_10.9.0.1_1"]
+        );
+        for (id, ephemeral, name, n) in [
+            (all[0], true, "s", 2),
+            (all[1], false, "p", 3),
+            (all[2], true, "s", 1),
+        ] {
+            let client = trial.naming.client(id).unwrap();
+            assert_eq!((&*client.id, client.ephemeral), (id, ephemeral));
+            assert_eq!(client.published, [(service(name), key(n))]);
+            assert_eq!(
+                (client.connection.is_some(), client.updated),
+                (n == 1, trial.now.wall)
+            );
+        }
+        let answered = trial.http(Op::Ask(Question::Client {
+            id: Arc::from("10.0.0.2:80#false"),
+        }));
+        assert_eq!(answered, Err(Refusal::ClientNotFound));
+    }
+
+    #[test]
+    fn publishers_and_totals() {
+        let mut trial = three();
+        let publishers = trial.naming.publishers_of(&service("s"));
+        let clients: Vec<_> = publishers
+            .iter()
+            .map(|p| (&*p.client, p.key.clone()))
+            .collect();
+        assert_eq!(
+            clients,
+            [("1_10.9.0.1_1", key(1)), ("10.0.0.2:80#true", key(2))]
+        );
+        assert!(trial.naming.publishers_of(&service("t")).is_empty());
+        let Ok(Reply::Totals(totals)) = trial.http(Op::Ask(Question::Totals)) else {
+            panic!("totals")
+        };
+        assert_eq!(
+            (totals.services, totals.instances, totals.clients),
+            (2, 3, 3)
+        );
+        assert_eq!(
+            (
+                totals.ephemeral_addresses,
+                totals.persistent_addresses,
+                totals.timers
+            ),
+            (1, 1, 2)
+        );
     }
 }

@@ -16,7 +16,10 @@ use super::{
 };
 use crate::{
     log::{Command, HealthFlip, PatchOf},
-    model::{BeatTimes, HealthChecker, Instance, InstanceKey, Metadata, OperatorMetadata, ServiceKey, ServiceMetadata},
+    model::{
+        BeatTimes, HealthChecker, Instance, InstanceKey, Metadata, OperatorMetadata, ServiceKey,
+        ServiceMetadata,
+    },
     node::{
         Step, Turn,
         input::ConnId,
@@ -36,8 +39,13 @@ pub fn check_instance(instance: &Instance) -> Result<(), String> {
         return Err("Instance 'heart beat interval' must less than 'heart beat timeout' and 'ip delete timeout'.".to_string());
     }
     let cluster = &instance.key.cluster;
-    if !cluster.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-        return Err(format!("Instance 'clusterName' should be characters with only 0-9a-zA-Z-. (current: {cluster})"));
+    if !cluster
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    {
+        return Err(format!(
+            "Instance 'clusterName' should be characters with only 0-9a-zA-Z-. (current: {cluster})"
+        ));
     }
     Ok(())
 }
@@ -46,50 +54,119 @@ impl Naming {
     /// Handles a request of naming; one of another module is answered as illegal.
     pub fn request(&mut self, turn: Turn<'_>, op: Op) -> Step {
         self.at(turn.now);
-        self.step(turn, op).unwrap_or_else(|refusal| Step::Done(Err(refusal)))
+        self.step(turn, op)
+            .unwrap_or_else(|refusal| Step::Done(Err(refusal)))
     }
 
     fn step(&mut self, turn: Turn<'_>, op: Op) -> Result<Step, Refusal> {
         let done = Ok(Step::Done(Ok(Reply::Done)));
         let propose = |command| Ok(Step::Propose(command));
         match op {
-            Op::Register { service, instance } => self.register(turn.origin.conn, service, instance),
+            Op::Register { service, instance } => {
+                self.register(turn.origin.conn, service, instance)
+            }
             Op::BatchRegister { service, instances } => {
                 let conn = turn.origin.conn.ok_or(Refusal::Unregistered)?;
-                self.batch(conn, &service, instances).map(|reply| Step::Done(Ok(reply)))
+                self.batch(conn, &service, instances)
+                    .map(|reply| Step::Done(Ok(reply)))
             }
-            Op::Deregister { service, key, ephemeral } => self.deregister(turn.origin.conn, service, key, ephemeral),
+            Op::Deregister {
+                service,
+                key,
+                ephemeral,
+            } => self.deregister(turn.origin.conn, service, key, ephemeral),
             Op::Beat { service, key, full } => Ok(Step::Done(self.beat(&service, &key, full))),
-            Op::UpdateInstance { service, key, weight, enabled, metadata, ephemeral: _ } => {
+            Op::UpdateInstance {
+                service,
+                key,
+                weight,
+                enabled,
+                metadata,
+                ephemeral: _,
+            } => {
                 self.existing(&service)?;
-                let metadata = OperatorMetadata { weight, enabled, extend: metadata };
-                propose(Command::PutOperator { service, key, metadata })
+                let metadata = OperatorMetadata {
+                    weight,
+                    enabled,
+                    extend: metadata,
+                };
+                propose(Command::PutOperator {
+                    service,
+                    key,
+                    metadata,
+                })
             }
-            Op::PatchInstance { service, key, weight, enabled, metadata } => {
-                let known = self.service_id(&service).is_some_and(|id| self.shown(id, &key).is_some());
+            Op::PatchInstance {
+                service,
+                key,
+                weight,
+                enabled,
+                metadata,
+            } => {
+                let known = self
+                    .service_id(&service)
+                    .is_some_and(|id| self.shown(id, &key).is_some());
                 if !known {
                     return Err(Refusal::InstanceNotFound);
                 }
                 let put = metadata.unwrap_or_default();
-                let patch = PatchOf { weight, enabled, put, remove: Metadata::default() };
-                propose(Command::PatchOperator { service, keys: vec![key], patch })
+                let patch = PatchOf {
+                    weight,
+                    enabled,
+                    put,
+                    remove: Metadata::default(),
+                };
+                propose(Command::PatchOperator {
+                    service,
+                    keys: vec![key],
+                    patch,
+                })
             }
-            Op::MetadataBatch { service, persistent, remove, metadata, instances } => {
+            Op::MetadataBatch {
+                service,
+                persistent,
+                remove,
+                metadata,
+                instances,
+            } => {
                 let keys = self.batch_of(&service, persistent, instances);
                 if keys.is_empty() {
                     return Ok(Step::Done(Ok(Reply::Updated(keys))));
                 }
-                let (put, remove) =
-                    if remove { (Metadata::default(), metadata) } else { (metadata, Metadata::default()) };
-                propose(Command::PatchOperator { service, keys, patch: PatchOf { put, remove, ..PatchOf::default() } })
+                let (put, remove) = if remove {
+                    (Metadata::default(), metadata)
+                } else {
+                    (metadata, Metadata::default())
+                };
+                propose(Command::PatchOperator {
+                    service,
+                    keys,
+                    patch: PatchOf {
+                        put,
+                        remove,
+                        ..PatchOf::default()
+                    },
+                })
             }
-            Op::SetHealth { service, key, healthy } => {
-                let described = self.durable.services.get(&service).and_then(|m| m.clusters.get(&key.cluster));
+            Op::SetHealth {
+                service,
+                key,
+                healthy,
+            } => {
+                let described = self
+                    .durable
+                    .services
+                    .get(&service)
+                    .and_then(|m| m.clusters.get(&key.cluster));
                 if described.is_none_or(|c| c.checker != HealthChecker::None) {
                     return Err(Refusal::CheckedByServer);
                 }
                 match self.persistent_at(&service, &key).pop() {
-                    Some(key) => propose(Command::FlipHealth(vec![HealthFlip { service, key, healthy }])),
+                    Some(key) => propose(Command::FlipHealth(vec![HealthFlip {
+                        service,
+                        key,
+                        healthy,
+                    }])),
                     None => done,
                 }
             }
@@ -101,22 +178,42 @@ impl Naming {
             }
             Op::UpdateService { service, metadata } => {
                 let ephemeral = self.existing(&service)?;
-                propose(Command::UpdateService { service, metadata: ServiceMetadata { ephemeral, ..metadata } })
+                propose(Command::UpdateService {
+                    service,
+                    metadata: ServiceMetadata {
+                        ephemeral,
+                        ..metadata
+                    },
+                })
             }
             Op::DeleteService { service } => {
                 self.existing(&service)?;
-                let empty = self.service_id(&service).is_none_or(|id| self.volatile.services[id].records.is_empty());
+                let empty = self
+                    .service_id(&service)
+                    .is_none_or(|id| self.volatile.services[id].records.is_empty());
                 if !empty {
                     return Err(Refusal::ServiceNotEmpty);
                 }
                 propose(Command::DeleteService { service })
             }
-            Op::UpdateCluster { service, cluster, metadata } => {
+            Op::UpdateCluster {
+                service,
+                cluster,
+                metadata,
+            } => {
                 let ephemeral = self.existing(&service)?;
-                propose(Command::UpdateCluster { service, cluster, metadata, ephemeral })
+                propose(Command::UpdateCluster {
+                    service,
+                    cluster,
+                    metadata,
+                    ephemeral,
+                })
             }
             Op::SetSwitch { entry, value } => {
-                (*self.durable.switches).clone().set(&entry, &value).map_err(Refusal::Illegal)?;
+                (*self.durable.switches)
+                    .clone()
+                    .set(&entry, &value)
+                    .map_err(Refusal::Illegal)?;
                 propose(Command::SetSwitch { entry, value })
             }
             Op::Ask(question) => Ok(Step::Done(self.ask(&question))),
@@ -130,18 +227,30 @@ impl Naming {
         Ok(self.volatile.services[id].ephemeral)
     }
 
-    fn register(&mut self, conn: Option<ConnId>, service: ServiceKey, mut instance: Instance) -> Result<Step, Refusal> {
+    fn register(
+        &mut self,
+        conn: Option<ConnId>,
+        service: ServiceKey,
+        mut instance: Instance,
+    ) -> Result<Step, Refusal> {
         if conn.is_some_and(|conn| self.client_of(conn).is_none()) {
             return Err(Refusal::Unregistered);
         }
         if instance.ephemeral {
-            let address = Address { ip: instance.key.ip.clone(), port: instance.key.port, ephemeral: true };
+            let address = Address {
+                ip: instance.key.ip.clone(),
+                port: instance.key.port,
+                ephemeral: true,
+            };
             self.register_ephemeral(conn, address, &service, vec![instance])?;
             return Ok(Step::Done(Ok(Reply::Done)));
         }
         check_instance(&instance).map_err(Refusal::Illegal)?;
         if self.existing(&service) == Ok(true) {
-            return Err(Refusal::OtherKind { service, persistent: false });
+            return Err(Refusal::OtherKind {
+                service,
+                persistent: false,
+            });
         }
         self.give_id(&service, &mut instance);
         Ok(Step::Propose(Command::PutInstance { service, instance }))
@@ -150,13 +259,22 @@ impl Naming {
     fn batch(&mut self, conn: ConnId, service: &ServiceKey, instances: Vec<Instance>) -> Answered {
         let client = self.client_of(conn).ok_or(Refusal::Unregistered)?;
         if instances.iter().any(|i| !i.ephemeral) {
-            return Err(Refusal::Illegal("Batch registration does not allow persistent instance registration!".to_string()));
+            return Err(Refusal::Illegal(
+                "Batch registration does not allow persistent instance registration!".to_string(),
+            ));
         }
         if !instances.is_empty() {
-            let address = Address { ip: Arc::from(""), port: 0, ephemeral: true };
+            let address = Address {
+                ip: Arc::from(""),
+                port: 0,
+                ephemeral: true,
+            };
             self.register_ephemeral(Some(conn), address, service, instances)?;
         } else if self.existing(service) == Ok(false) {
-            return Err(Refusal::OtherKind { service: service.clone(), persistent: true });
+            return Err(Refusal::OtherKind {
+                service: service.clone(),
+                persistent: true,
+            });
         } else if let Some(id) = self.service_id(service) {
             self.publish(client, id, Vec::new());
         }
@@ -176,7 +294,10 @@ impl Naming {
             check_instance(instance).map_err(Refusal::Illegal)?;
         }
         if self.existing(service) == Ok(false) {
-            return Err(Refusal::OtherKind { service: service.clone(), persistent: true });
+            return Err(Refusal::OtherKind {
+                service: service.clone(),
+                persistent: true,
+            });
         }
         let id = self.service_made(service, true);
         for instance in &mut instances {
@@ -209,7 +330,11 @@ impl Naming {
         }
         let client = match conn {
             Some(conn) => self.client_of(conn),
-            None => self.client_at(&Address { ip: key.ip, port: key.port, ephemeral: true }),
+            None => self.client_at(&Address {
+                ip: key.ip,
+                port: key.port,
+                ephemeral: true,
+            }),
         };
         if let (Some(client), Some(id)) = (client, self.service_id(&service)) {
             // Whatever the client publishes of the service goes; address and cluster are not compared.
@@ -222,15 +347,32 @@ impl Naming {
     }
 
     /// Keys of the instances that a metadata batch is about, in the order of their keys.
-    fn batch_of(&self, service: &ServiceKey, persistent: bool, wanted: Option<Vec<InstanceKey>>) -> Vec<InstanceKey> {
-        let Some(id) = self.service_id(service) else { return Vec::new() };
-        let of_kind = |record: &u32| (self.volatile.records[*record].liveness == Liveness::Checked) == persistent;
+    fn batch_of(
+        &self,
+        service: &ServiceKey,
+        persistent: bool,
+        wanted: Option<Vec<InstanceKey>>,
+    ) -> Vec<InstanceKey> {
+        let Some(id) = self.service_id(service) else {
+            return Vec::new();
+        };
+        let of_kind = |record: &u32| {
+            (self.volatile.records[*record].liveness == Liveness::Checked) == persistent
+        };
         let mut keys: Vec<InstanceKey> = match wanted {
             None => {
-                let records = self.volatile.services[id].records.iter().filter(|r| of_kind(r));
-                records.map(|r| self.volatile.records[*r].published.key.clone()).collect()
+                let records = self.volatile.services[id]
+                    .records
+                    .iter()
+                    .filter(|r| of_kind(r));
+                records
+                    .map(|r| self.volatile.records[*r].published.key.clone())
+                    .collect()
             }
-            Some(wanted) => wanted.into_iter().filter(|key| self.records_of(id, key).iter().any(of_kind)).collect(),
+            Some(wanted) => wanted
+                .into_iter()
+                .filter(|key| self.records_of(id, key).iter().any(of_kind))
+                .collect(),
         };
         keys.sort();
         keys.dedup();

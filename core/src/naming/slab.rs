@@ -38,18 +38,27 @@ impl<T> Slab<T> {
 
     /// In the order of the numbers.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        self.slots.iter().enumerate().filter_map(|(id, slot)| Some((id as u32, slot.as_ref()?)))
+        self.slots
+            .iter()
+            .enumerate()
+            .filter_map(|(id, slot)| Some((id as u32, slot.as_ref()?)))
     }
 
     /// In the order of the numbers.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
-        self.slots.iter_mut().enumerate().filter_map(|(id, slot)| Some((id as u32, slot.as_mut()?)))
+        self.slots
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(id, slot)| Some((id as u32, slot.as_mut()?)))
     }
 }
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { slots: Vec::new(), free: Vec::new() }
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+        }
     }
 }
 
@@ -57,13 +66,17 @@ impl<T> Index<u32> for Slab<T> {
     type Output = T;
 
     fn index(&self, id: u32) -> &T {
-        self.slots[id as usize].as_ref().expect("numbers are forgotten with their values")
+        self.slots[id as usize]
+            .as_ref()
+            .expect("numbers are forgotten with their values")
     }
 }
 
 impl<T> IndexMut<u32> for Slab<T> {
     fn index_mut(&mut self, id: u32) -> &mut T {
-        self.slots[id as usize].as_mut().expect("numbers are forgotten with their values")
+        self.slots[id as usize]
+            .as_mut()
+            .expect("numbers are forgotten with their values")
     }
 }
 
@@ -74,11 +87,20 @@ mod tests {
     #[test]
     fn numbers_are_used_again_and_room_is_given_back() {
         let mut slab = Slab::default();
-        assert_eq!([slab.insert('a'), slab.insert('b'), slab.insert('c')], [0, 1, 2]);
-        assert_eq!((slab.remove(1), slab.remove(1), slab.remove(9)), (Some('b'), None, None));
+        assert_eq!(
+            [slab.insert('a'), slab.insert('b'), slab.insert('c')],
+            [0, 1, 2]
+        );
+        assert_eq!(
+            (slab.remove(1), slab.remove(1), slab.remove(9)),
+            (Some('b'), None, None)
+        );
         assert_eq!((slab.len(), slab[2]), (2, 'c'));
         assert_eq!(slab.insert('d'), 1);
-        assert_eq!(slab.iter().map(|(_, c)| *c).collect::<Vec<_>>(), ['a', 'd', 'c']);
+        assert_eq!(
+            slab.iter().map(|(_, c)| *c).collect::<Vec<_>>(),
+            ['a', 'd', 'c']
+        );
         for id in 0..3 {
             slab.remove(id);
         }

@@ -31,7 +31,10 @@ impl Naming {
     /// # Errors
     /// The bytes are damaged or of a later release.
     pub fn from_bytes(durable: &[u8], volatile: &[u8]) -> Result<Self, Decode> {
-        let mut naming = Self { durable: decode::<Durable>(durable)?, volatile: decode::<Volatile>(volatile)? };
+        let mut naming = Self {
+            durable: decode::<Durable>(durable)?,
+            volatile: decode::<Volatile>(volatile)?,
+        };
         naming.index();
         naming.share();
         Ok(naming)
@@ -62,7 +65,11 @@ impl Naming {
                 record.shown = record.published.clone();
             }
             let key = &volatile.services[record.service].key;
-            let durable = self.durable.instances.get_mut(key).and_then(|all| all.get_mut(&record.published.key));
+            let durable = self
+                .durable
+                .instances
+                .get_mut(key)
+                .and_then(|all| all.get_mut(&record.published.key));
             if let Some(durable) = durable.filter(|i| **i == record.published) {
                 *durable = record.published.clone();
             }

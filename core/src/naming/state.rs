@@ -45,7 +45,11 @@ impl Durable {
         }
     }
 
-    pub(super) fn operator(&self, service: &ServiceKey, key: &InstanceKey) -> Option<&OperatorMetadata> {
+    pub(super) fn operator(
+        &self,
+        service: &ServiceKey,
+        key: &InstanceKey,
+    ) -> Option<&OperatorMetadata> {
         self.operators.get(service)?.get(key)
     }
 }
@@ -114,7 +118,11 @@ pub(super) struct Address {
 /// Whose records they are.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum ClientKind {
-    Connection { conn: ConnId, details: Box<ConnDetails>, since: u64 },
+    Connection {
+        conn: ConnId,
+        details: Box<ConnDetails>,
+        since: u64,
+    },
     Address(Address),
 }
 
@@ -186,7 +194,9 @@ impl Volatile {
     /// Sets a record's timer, or unsets it (0).
     pub(super) fn arm_record(&mut self, id: u32, at: u64) {
         let record = &mut self.records[id];
-        let Some(timer) = record.timer(id) else { return };
+        let Some(timer) = record.timer(id) else {
+            return;
+        };
         let old = core::mem::replace(&mut record.armed, at);
         self.set_timer(timer, old, at);
     }

@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 
 /// All switches with the reference's names; times are in milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names are the reference's, described at GET operator/switches")]
+#[expect(
+    missing_docs,
+    reason = "the names are the reference's, described at GET operator/switches"
+)]
 pub struct Switches {
     pub masters: Option<Vec<String>>,
     pub default_push_cache_millis: u64,
@@ -69,9 +72,21 @@ impl Default for Switches {
             enable_standalone: true,
             push_enabled: true,
             check_times: 3,
-            http_health_params: CheckParams { max: 5_000, min: 500, factor: 0.85 },
-            tcp_health_params: CheckParams { max: 5_000, min: 1_000, factor: 0.75 },
-            mysql_health_params: CheckParams { max: 3_000, min: 2_000, factor: 0.65 },
+            http_health_params: CheckParams {
+                max: 5_000,
+                min: 500,
+                factor: 0.85,
+            },
+            tcp_health_params: CheckParams {
+                max: 5_000,
+                min: 1_000,
+                factor: 0.75,
+            },
+            mysql_health_params: CheckParams {
+                max: 3_000,
+                min: 2_000,
+                factor: 0.65,
+            },
             server_status_synchronization_period_millis: 2_000,
             service_status_synchronization_period_millis: 5_000,
             disable_add_ip: false,
@@ -124,9 +139,13 @@ impl Switches {
             "serverStatusSynchronizationPeriodMillis" => {
                 self.server_status_synchronization_period_millis = at_least(entry, value, 1_000)?;
             }
-            "distroServerExpiredMillis" => self.distro_server_expired_millis = at_least(entry, value, 0)?,
+            "distroServerExpiredMillis" => {
+                self.distro_server_expired_millis = at_least(entry, value, 0)?
+            }
             "healthCheckTimes" => {
-                self.check_times = value.parse().map_err(|_| refused(entry, value, "a whole number"))?;
+                self.check_times = value
+                    .parse()
+                    .map_err(|_| refused(entry, value, "a whole number"))?;
             }
             "limitedUrlMap" => self.limited_url_map = limited_urls(entry, value)?,
             "overriddenServerStatus" => {
@@ -143,13 +162,22 @@ impl Switches {
     /// Whether persistent instances of a service (`GROUP@@NAME`) are checked.
     #[must_use]
     pub fn checks(&self, grouped: &str) -> bool {
-        self.health_check_enabled || self.health_check_white_list.iter().any(|name| name == grouped)
+        self.health_check_enabled
+            || self
+                .health_check_white_list
+                .iter()
+                .any(|name| name == grouped)
     }
 
     fn set_push_version(&mut self, value: &str) -> Result<(), String> {
         let expected = "java|c|csharp|go|python:x.y.z";
-        let (kind, version) = value.split_once(':').ok_or_else(|| refused("pushVersion", value, expected))?;
-        let numbers = version.split('.').filter(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit())).count();
+        let (kind, version) = value
+            .split_once(':')
+            .ok_or_else(|| refused("pushVersion", value, expected))?;
+        let numbers = version
+            .split('.')
+            .filter(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+            .count();
         if numbers != 3 || version.split('.').count() != 3 {
             return Err(refused("pushVersion", value, expected));
         }
@@ -185,7 +213,9 @@ fn strict(value: &str) -> bool {
 
 /// `BooleanUtils.toBoolean` of the reference.
 fn loose(value: &str) -> bool {
-    ["true", "yes", "on", "y", "t"].iter().any(|yes| value.eq_ignore_ascii_case(yes))
+    ["true", "yes", "on", "y", "t"]
+        .iter()
+        .any(|yes| value.eq_ignore_ascii_case(yes))
 }
 
 fn limited_urls(entry: &str, value: &str) -> Result<BTreeMap<String, u16>, String> {
@@ -197,13 +227,17 @@ fn limited_urls(entry: &str, value: &str) -> Result<BTreeMap<String, u16>, Strin
     value
         .split(',')
         .filter(|pair| !pair.is_empty())
-        .map(|pair| of(pair).ok_or_else(|| refused(entry, value, "url:status,url:status with a status above 0")))
+        .map(|pair| {
+            of(pair)
+                .ok_or_else(|| refused(entry, value, "url:status,url:status with a status above 0"))
+        })
         .collect()
 }
 
 fn check_params(entry: &str, value: &str, bounded: bool) -> Result<CheckParams, String> {
     let expected = "JSON {max ≥ 3000, min ≥ 500, 0 ≤ factor ≤ 1}";
-    let params: CheckParams = serde_json::from_str(value).map_err(|_| refused(entry, value, expected))?;
+    let params: CheckParams =
+        serde_json::from_str(value).map_err(|_| refused(entry, value, expected))?;
     let factor = (0.0..=1.0).contains(&params.factor);
     if bounded && !(params.min >= 500 && params.max >= 3_000 && factor) {
         return Err(refused(entry, value, expected));
@@ -219,7 +253,10 @@ mod tests {
     fn set(entry: &str, value: &str) -> Option<Switches> {
         let mut switches = Switches::default();
         let outcome = switches.set(entry, value);
-        assert!(outcome.is_ok() || switches == Switches::default(), "a refusal changes nothing");
+        assert!(
+            outcome.is_ok() || switches == Switches::default(),
+            "a refusal changes nothing"
+        );
         outcome.ok().map(|()| switches)
     }
 
@@ -234,16 +271,35 @@ mod tests {
             ("clientBeatInterval", "soon", "4000"),
             ("healthCheckTimes", "x", "2"),
             ("limitedUrlMap", "/a:0", "/a:403,/b:404"),
-            ("httpHealthParams", r#"{"max":2999,"min":500,"factor":0.5}"#, r#"{"max":3000,"min":500,"factor":0.5}"#),
-            ("tcpHealthParams", r#"{"max":3000,"min":499,"factor":0.5}"#, r#"{"max":3000,"min":500,"factor":1.0}"#),
-            ("tcpHealthParams", r#"{"max":3000,"min":500,"factor":1.5}"#, r#"{"max":3000,"min":500,"factor":0.0}"#),
-            ("mysqlHealthParams", "{", r#"{"max":1,"min":1,"factor":0.5}"#),
+            (
+                "httpHealthParams",
+                r#"{"max":2999,"min":500,"factor":0.5}"#,
+                r#"{"max":3000,"min":500,"factor":0.5}"#,
+            ),
+            (
+                "tcpHealthParams",
+                r#"{"max":3000,"min":499,"factor":0.5}"#,
+                r#"{"max":3000,"min":500,"factor":1.0}"#,
+            ),
+            (
+                "tcpHealthParams",
+                r#"{"max":3000,"min":500,"factor":1.5}"#,
+                r#"{"max":3000,"min":500,"factor":0.0}"#,
+            ),
+            (
+                "mysqlHealthParams",
+                "{",
+                r#"{"max":1,"min":1,"factor":0.5}"#,
+            ),
             ("pushVersion", "java:1.2", "java:1.2.3"),
             ("pushVersion", "rust:1.2.3", "csharp:0.0.1"),
         ] {
             assert_eq!(set(entry, bad), None, "{entry}={bad}");
             let set = set(entry, good);
-            assert!(set.is_some() && (set != Some(Switches::default()) || good.ends_with("000")), "{entry}={good}");
+            assert!(
+                set.is_some() && (set != Some(Switches::default()) || good.ends_with("000")),
+                "{entry}={good}"
+            );
         }
     }
 
@@ -260,9 +316,23 @@ mod tests {
     fn unknown_entries_do_nothing_and_null_unsets() {
         assert_eq!(set("noSuchEntry", "1"), Some(Switches::default()));
         assert_eq!(set("enableStandalone", "false"), Some(Switches::default()));
-        assert_eq!(set("overriddenServerStatus", "null").unwrap().overridden_server_status, None);
-        assert_eq!(set("overriddenServerStatus", "DOWN").unwrap().overridden_server_status.as_deref(), Some("DOWN"));
-        assert_eq!(set("masters", "a,b").unwrap().masters, Some(alloc::vec!["a".into(), "b".into()]));
+        assert_eq!(
+            set("overriddenServerStatus", "null")
+                .unwrap()
+                .overridden_server_status,
+            None
+        );
+        assert_eq!(
+            set("overriddenServerStatus", "DOWN")
+                .unwrap()
+                .overridden_server_status
+                .as_deref(),
+            Some("DOWN")
+        );
+        assert_eq!(
+            set("masters", "a,b").unwrap().masters,
+            Some(alloc::vec!["a".into(), "b".into()])
+        );
     }
 
     #[test]

@@ -127,6 +127,7 @@ impl Node {
             self.naming.beats_start_again(now);
         }
         self.now = now;
+        self.naming.at(now);
         self.dirty = true;
         match input {
             Input::Request { id, origin, op } => self.request(id, &origin, op),
