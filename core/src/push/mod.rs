@@ -13,6 +13,9 @@ mod timers;
 mod udp;
 mod waves;
 
+#[cfg(test)]
+mod tests;
+
 use alloc::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -341,7 +344,9 @@ impl Push {
                 Due::UdpIdle(id) => self.udp_idle_due(id, now),
             }
         }
-        for (topic, conns) in ready {
+        for (topic, mut conns) in ready {
+            // A wave of the same moment may have carried it already.
+            conns.retain(|conn| self.flights.waits(*conn, &topic));
             self.launch(conns, &topic, now);
         }
     }

@@ -183,6 +183,15 @@ impl Push {
         self.udp.subs.insert(id, sub);
     }
 
+    /// Silence up to now does not count, because the host could not listen: nobody is forgotten for it.
+    pub fn excuse_silence(&mut self, now: Now) {
+        let until = now.mono + self.limits.udp_idle_ms + 1;
+        self.udp
+            .subs
+            .values_mut()
+            .for_each(|sub| sub.until = sub.until.max(until));
+    }
+
     /// Sends a change to a subscriber, in the place of what is under way to it.
     pub(super) fn change_udp(&mut self, id: u64, changed: u64, now: u64) {
         if !self.evict_if_idle(id, now) {
@@ -203,6 +212,15 @@ impl Push {
         };
         match sub.flight {
             Flight::Nothing => {}
+            // A wave that is about to leave carries it.
+            Flight::First(_)
+                if self
+                    .services
+                    .get(sub.key.service)
+                    .is_some_and(|s| s.gathering.is_some()) =>
+            {
+                sub.flight = Flight::Nothing;
+            }
             Flight::First(_) => self.send_udp(id, 1, now),
             Flight::Sent { attempt: 1, .. } => self.send_udp(id, 2, now),
             Flight::Sent { push, .. } => {

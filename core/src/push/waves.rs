@@ -46,7 +46,7 @@ struct Pending {
     exists: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 enum Phase {
     /// It leaves when the timer fires (or a further change comes).
     Waiting(TimerKey),
@@ -72,6 +72,12 @@ pub(super) struct Flights {
 }
 
 impl Flights {
+    /// Whether a topic of a connection waits for its time.
+    pub(super) fn waits(&self, conn: ConnId, topic: &Topic) -> bool {
+        let pending = self.pending.get(&(conn, topic.clone()));
+        pending.is_some_and(|p| matches!(p.phase, Phase::Waiting(_)))
+    }
+
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.pending.is_empty() && self.waves.is_empty()
