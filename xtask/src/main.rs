@@ -100,6 +100,9 @@ enum Task {
     /// One client suite and its server, inside the network namespace this runs in
     #[command(hide = true)]
     Suite { name: String, port: u16 },
+    /// Kill a suite's server as a crash would and start it again
+    #[command(hide = true)]
+    Crash { name: String, port: u16 },
 }
 
 fn main() -> ExitCode {
@@ -126,6 +129,7 @@ fn main() -> ExitCode {
         Task::Golden { recordings, areas } => golden::golden(&recordings, &areas),
         Task::Wasm => wasm::wasm(),
         Task::Unit => unit::unit(),
+        Task::Crash { name, port } => server::crash_and_restart(&name, port),
         Task::Suite { name, port } => clients::suite_here(&name, port),
     };
     match outcome {

@@ -100,7 +100,7 @@ pub(crate) fn run_logged(
 ///
 /// # Errors
 /// When the log cannot be made or the program cannot be started.
-pub(crate) fn start_logged(command: &mut Command, log: &Path) -> Result<Child, Failure> {
+fn start_logged(command: &mut Command, log: &Path) -> Result<Child, Failure> {
     let name = command.get_program().to_string_lossy().into_owned();
     let open = || -> io::Result<(File, File)> {
         if let Some(dir) = log.parent() {

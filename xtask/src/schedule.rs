@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use crate::counts::{self, Counts};
 use crate::process::{End, run_logged, tail};
 use crate::stages::{Lane, Needs, STAGES, Stage, Work};
-use crate::workspace::{cargo, has_program, own_binary, root, server_binary, target_folder};
-use crate::{Failure, process, wasm};
+use crate::workspace::{cargo, has_program, own_binary, root, target_folder};
+use crate::{Failure, process};
 
 /// Stages of the waiting lane that run at once.
 const WAITING_AT_ONCE: usize = 4;
@@ -250,9 +250,6 @@ impl Run {
         let started = Instant::now();
         let log = log_of(name);
         command.current_dir(root());
-        command
-            .env("NACRITE_BIN", server_binary())
-            .env("NACRITE_WASM", wasm::engine_module());
         if self.full {
             command.env("NACRITE_FULL", "1");
         }

@@ -28,7 +28,7 @@ enum Toolchain {
 }
 
 /// Where the engine module is after `wasm`.
-pub(crate) fn engine_module() -> PathBuf {
+fn engine_module() -> PathBuf {
     target()
         .join("wasm")
         .join(TARGET)
