@@ -9,14 +9,12 @@ use serde::{Deserialize, Serialize};
 use super::{
     capacity::{Capacities, CapacityLimits},
     gray::MAX_GRAYS,
-    row::{
-        ConfigRow, HistoryOp, HistoryRow, config_key, history_key, history_time_key,
-        read_config_key,
-    },
+    row::{ConfigRow, HistoryOp, config_key, history_time_key, read_config_key},
+    version::{Entry, new_version, version_of, write_history},
 };
 use crate::{
     log::{Command, Decode, Row, RowWrite, Table, decode, encode},
-    model::{ConfigItem, ConfigKey, ConfigVersion, ContentRef, GrayItem, GrayRule},
+    model::{ConfigItem, ConfigKey, ConfigVersion, GrayItem, GrayRule},
     node::{
         Step, Turn,
         input::Now,
@@ -428,108 +426,6 @@ impl Configs {
     pub fn from_snapshot(bytes: &[u8]) -> Result<Self, Decode> {
         decode(bytes)
     }
-}
-
-/// The entry that brings a change about.
-struct Entry {
-    index: u64,
-    stamp: u64,
-    user: Arc<str>,
-    ip: Arc<str>,
-}
-
-fn version_of<'a>(item: &'a ConfigItem, gray: Option<&str>) -> Option<&'a ConfigVersion> {
-    match gray {
-        None => item.formal.as_ref(),
-        Some(name) => item
-            .grays
-            .iter()
-            .find(|g| *g.name == *name)
-            .map(|g| &g.version),
-    }
-}
-
-/// What a publish makes of the version before it: application and tags that are not given stay (as Nacos keeps them),
-/// tags that are given without one in them (`,`) go; who created it, and when, stays.
-fn new_version(
-    publish: Publish,
-    old: Option<&ConfigVersion>,
-    index: u64,
-    stamp: u64,
-) -> ConfigVersion {
-    let kept = |given: Arc<str>, old: Option<&Arc<str>>| match old {
-        Some(old) if given.is_empty() => old.clone(),
-        _ => given,
-    };
-    let tags = kept(publish.tags, old.map(|o| &o.tags));
-    ConfigVersion {
-        content: ContentRef {
-            index,
-            ..publish.content
-        },
-        kind: publish.kind,
-        app: kept(publish.app, old.map(|o| &o.app)),
-        desc: publish.desc,
-        usage: publish.usage,
-        effect: publish.effect,
-        schema: publish.schema,
-        tags: if tags.split(',').all(|tag| tag.trim().is_empty()) {
-            Arc::from("")
-        } else {
-            tags
-        },
-        encrypted_data_key: publish.encrypted_data_key,
-        created: old.map_or(stamp, |o| o.created),
-        modified: stamp,
-        create_user: old.map_or(publish.user, |o| o.create_user.clone()),
-        create_ip: old.map_or(publish.ip, |o| o.create_ip.clone()),
-    }
-}
-
-fn write_history(
-    key: &ConfigKey,
-    op: HistoryOp,
-    id: u64,
-    rule: Option<GrayRule>,
-    version: ConfigVersion,
-    by: Entry,
-    rows: &mut Vec<RowWrite>,
-) {
-    let Entry {
-        index,
-        stamp,
-        user,
-        ip,
-    } = by;
-    let content = Some(version.content.index);
-    let value = HistoryRow {
-        op,
-        id,
-        rule,
-        version,
-        user,
-        ip,
-        stamp,
-    }
-    .encode();
-    let at = history_key(key, index);
-    let time = Row {
-        table: Table::HistoryTime,
-        key: history_time_key(stamp, index),
-        value: at.clone(),
-    };
-    rows.push(RowWrite::Put {
-        row: Row {
-            table: Table::History,
-            key: at,
-            value,
-        },
-        content,
-    });
-    rows.push(RowWrite::Put {
-        row: time,
-        content: None,
-    });
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod configs;
 mod gray;
 mod row;
 mod slots;
+mod version;
 mod watchers;
 
 pub use capacity::CapacityLimits;

@@ -8,6 +8,7 @@
 //! After each change of a config the node calls [`Watchers::changed`]; then, once an input, [`Watchers::wake`].
 
 mod names;
+mod questions;
 
 use alloc::{
     boxed::Box,
@@ -19,7 +20,7 @@ use alloc::{
 
 use serde::{Deserialize, Serialize};
 
-use self::names::{Names, Watched};
+use self::names::Names;
 use super::{Configs, gray::effective_md5, slots::Slots};
 use crate::{
     log::{Decode, decode, encode},
@@ -27,7 +28,7 @@ use crate::{
     node::{
         Step, Turn,
         input::{ConnId, Now},
-        reply::{Answered, Listener, Refusal, Reply},
+        reply::{Answered, Refusal, Reply},
     },
 };
 
@@ -165,22 +166,23 @@ impl Watchers {
             .mono
             .saturating_add(wait_ms.min(self.limits.poll_wait_ms));
         self.poll_keys += names.len() as u64;
-        let (ip, tag, since) = (ip.clone(), tag.clone(), turn.now.wall);
         let poll = Poll {
             id: turn.id,
-            ip,
-            tag,
+            ip: ip.clone(),
+            tag: tag.clone(),
             until,
-            since,
-            names,
+            since: turn.now.wall,
+            names: Box::default(),
             changed: None,
         };
-        let names = poll.names.clone();
         let slot = self.polls.insert(poll);
-        for name in names {
-            if self.polls_by_name.insert((name, slot)) {
-                self.names.watch(name);
+        for name in &names {
+            if self.polls_by_name.insert((*name, slot)) {
+                self.names.watch(*name);
             }
+        }
+        if let Some(poll) = self.polls.get_mut(slot) {
+            poll.names = names;
         }
         self.timers.insert((until, slot));
         self.poll_of_request.insert(turn.id, slot);
@@ -421,100 +423,6 @@ impl Watchers {
             .into_iter()
             .filter_map(|slot| self.answer(slot))
             .collect()
-    }
-
-    /// Who watches a config: polls first, then connections, whose ids `id_of` knows.
-    #[must_use]
-    pub fn listeners_of(
-        &self,
-        key: &ConfigKey,
-        id_of: impl Fn(ConnId) -> Option<Arc<str>>,
-    ) -> Vec<Listener> {
-        let Some(name) = self.names.find(key) else {
-            return Vec::new();
-        };
-        let item = self
-            .names
-            .get(name)
-            .and_then(|watched| watched.item.as_deref());
-        let polls = self
-            .polls_by_name
-            .range((name, 0)..=(name, u32::MAX))
-            .filter_map(|(_, slot)| {
-                let poll = self.polls.get(*slot)?;
-                let md5 = effective_md5(item, &poll.ip, &poll.tag);
-                Some(Listener {
-                    ip: poll.ip.clone(),
-                    md5,
-                    connection: Arc::from(""),
-                    since: poll.since,
-                })
-            });
-        let conns = self
-            .conns_by_name
-            .range((name, ConnId(0))..=(name, ConnId(u64::MAX)))
-            .filter_map(|(_, id)| {
-                let conn = self.conns.get(id)?;
-                let listen = conn.listens.get(&name)?;
-                let connection = id_of(*id).unwrap_or_default();
-                Some(Listener {
-                    ip: conn.ip.clone(),
-                    md5: listen.md5,
-                    connection,
-                    since: conn.since,
-                })
-            });
-        polls.chain(conns).collect()
-    }
-
-    /// What an address watches, in the order of keys, each config once; and what it has of it.
-    #[must_use]
-    pub fn listened_by(&self, ip: &str, namespace: Option<&str>) -> Vec<(ConfigKey, Option<Md5>)> {
-        let mut found = BTreeMap::new();
-        let mut add = |watched: Option<&Watched>, md5| {
-            if let Some(watched) = watched
-                && namespace.is_none_or(|n| *watched.key.namespace == *n)
-            {
-                found.insert(watched.key.clone(), md5);
-            }
-        };
-        for poll in self.polls.iter().filter(|poll| *poll.ip == *ip) {
-            for name in &poll.names {
-                let watched = self.names.get(*name);
-                let item = watched.and_then(|w| w.item.as_deref());
-                add(watched, effective_md5(item, &poll.ip, &poll.tag));
-            }
-        }
-        for conn in self.conns.values().filter(|conn| *conn.ip == *ip) {
-            for (name, listen) in &conn.listens {
-                add(self.names.get(*name), listen.md5);
-            }
-        }
-        found.into_iter().collect()
-    }
-
-    /// Parked polls.
-    #[must_use]
-    pub fn polls(&self) -> usize {
-        self.polls.len()
-    }
-
-    /// (connection, config) pairs.
-    #[must_use]
-    pub fn listens(&self) -> usize {
-        self.conns_by_name.len()
-    }
-
-    /// Distinct configs that are watched.
-    #[must_use]
-    pub fn watched(&self) -> usize {
-        self.names.len()
-    }
-
-    /// Timers that are set.
-    #[must_use]
-    pub fn timers(&self) -> usize {
-        self.timers.len()
     }
 
     /// The whole state as bytes.
