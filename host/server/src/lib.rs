@@ -2,6 +2,6 @@
 
 pub mod cli;
 pub mod http;
+pub mod logs;
 pub mod metrics;
 pub mod settings;
-pub mod logs;

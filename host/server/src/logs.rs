@@ -163,7 +163,7 @@ fn start_writer(
         .name("log".to_owned())
         .spawn(move || {
             let outcome = catch_unwind(AssertUnwindSafe(|| {
-                write_lines(&receiver, &mut out, &counted, told)
+                write_lines(&receiver, &mut out, &counted, told);
             }));
             drop(receiver);
             if let Err(panic) = outcome {
@@ -342,7 +342,7 @@ mod tests {
         let (told, reason) = mpsc::channel();
         let dropped = Arc::new(Counter::default());
         let (mut lines, guard) = start_writer(Broken, 4, dropped.clone(), move |reason| {
-            told.send(reason).unwrap()
+            told.send(reason).unwrap();
         })
         .unwrap();
         lines.write_all(b"x\n").unwrap();

@@ -224,6 +224,8 @@ async fn serve_connection<S, B>(
     builder
         // The stream keeps the time for heads; its bound on their size comes first, too.
         .header_read_timeout(None)
+        // The stream watches for the client's end, too.
+        .half_close(true)
         .max_buf_size((edge.limits.max_head + 2 * MOVE_OVER).max(64 << 10));
     if edge.limits.max_headers > 100 {
         builder.max_headers(edge.limits.max_headers as usize);

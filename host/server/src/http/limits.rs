@@ -17,7 +17,8 @@ use http_body_util::BodyExt;
 
 use super::longurl::HeadBounds;
 
-/// The limits of the HTTP listener. Each has a setting of the same name in the section `http`.
+/// The limits of the HTTP listener. Each has a setting of the same name in the section `http`
+/// (times with `_ms` at the end).
 #[derive(Clone, Debug)]
 pub struct HttpLimits {
     /// Open connections; one more is answered 503 and closed.

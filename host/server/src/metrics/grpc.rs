@@ -118,7 +118,7 @@ impl GrpcMetrics {
                 "grpc_server_requests_seconds_max",
                 labels,
                 seconds(timer.max()),
-            )
+            );
         });
         let active = self.active.get();
         let name = "grpc_server_executor";

@@ -206,6 +206,18 @@ impl ConnectionStream {
         io::Error::new(io::ErrorKind::TimedOut, reason)
     }
 
+    /// Has the task woken when the client goes away while its answer is being made. hyper would do so by reading ahead,
+    /// into a buffer of 8 KiB that a parked poll would then hold for nothing; this looks without a buffer, and without a
+    /// system call unless something has arrived.
+    fn watch_for_end(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let mut byte = [0];
+        match self.tcp.poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
+            Poll::Ready(Ok(0)) => Err(io::ErrorKind::ConnectionAborted.into()),
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Ready(Ok(_)) | Poll::Pending => Ok(()),
+        }
+    }
+
     fn write_waits<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         let limit = self.limits.write_timeout;
         let timer = self
@@ -310,7 +322,13 @@ impl AsyncWrite for ConnectionStream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().tcp).poll_flush(cx)
+        let this = self.get_mut();
+        ready!(Pin::new(&mut this.tcp).poll_flush(cx))?;
+        // hyper calls this last, before it waits for an answer.
+        if this.exchange.in_flight.load(Relaxed) > 0 {
+            this.watch_for_end(cx)?;
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -425,6 +425,26 @@ async fn shutdown_finishes_what_is_under_way_and_waits_no_longer_than_allowed() 
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_ends_its_request() {
+    let server = Server::start(limits()).await;
+    for ahead in ["", "GET /pipelined"] {
+        let mut client = server.connect().await;
+        client.send(get("/a")).await;
+        assert_eq!(client.answer().await.0, 200);
+        client.send(format!("{}{ahead}", get("/stuck"))).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(server.metrics.connections_open.get(), 1);
+        drop(client);
+        let gone = async {
+            while server.metrics.connections_open.get() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, gone).await.expect("the server did not notice");
+    }
+}
+
+#[tokio::test]
 async fn ipv6_works() {
     let Ok(server) = Server::start_on("[::1]:0", limits()).await else {
         // A machine without IPv6 cannot show this.
