@@ -55,10 +55,12 @@ impl Naming {
         }
     }
 
-    /// Seeds the generator that spreads first probes and tells this node's ids from other nodes'.
+    /// Seeds what must differ between nodes: the generator that spreads first probes, instance ids, hashes.
     pub fn seed(&mut self, seed: u64) {
         self.volatile.random = seed;
         self.volatile.worker = self.draw(1 << 10);
+        self.volatile.hash_key = self.draw(u64::MAX);
+        self.index();
     }
 
     /// Tells the time; to be called with each input before anything else, because [`Naming::apply`] is told none.

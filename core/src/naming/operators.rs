@@ -50,12 +50,12 @@ impl Naming {
     pub(super) fn put_operator(
         &mut self,
         service: &ServiceKey,
-        key: InstanceKey,
+        key: &InstanceKey,
         words: OperatorMetadata,
         out: &mut Vec<RowWrite>,
     ) -> Answered {
-        out.push(rows::operator(service, &key, &words));
-        self.set_operator(service, &key, Some(words));
+        out.push(rows::operator(service, key, &words));
+        self.set_operator(service, key, Some(words));
         Ok(Reply::Done)
     }
 
@@ -141,6 +141,8 @@ impl Naming {
 
 #[cfg(test)]
 mod tests {
+    use alloc::collections::BTreeMap;
+
     use super::{
         super::trial::{Trial, instance, key, pairs, service},
         *,
@@ -318,7 +320,7 @@ mod tests {
                 .durable
                 .operators
                 .get(&service("s"))
-                .map_or(0, |o| o.len())
+                .map_or(0, BTreeMap::len)
         };
         trial.pass(60_000);
         assert_eq!(left(&trial), 3);

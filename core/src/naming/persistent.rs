@@ -44,7 +44,7 @@ impl Naming {
                 service,
                 key,
                 metadata,
-            } => self.put_operator(&service, key, metadata, rows),
+            } => self.put_operator(&service, &key, metadata, rows),
             Command::PatchOperator {
                 service,
                 keys,
@@ -106,15 +106,13 @@ impl Naming {
         ephemeral: bool,
         out: &mut Vec<RowWrite>,
     ) -> Answered {
-        let mut metadata = self
-            .durable
-            .services
-            .get(key)
-            .map(|m| (**m).clone())
-            .unwrap_or_else(|| ServiceMetadata {
+        let mut metadata = match self.durable.services.get(key) {
+            Some(metadata) => (**metadata).clone(),
+            None => ServiceMetadata {
                 ephemeral: self.durable.ephemeral(key).unwrap_or(ephemeral),
                 ..ServiceMetadata::default()
-            });
+            },
+        };
         metadata.clusters.insert(cluster, of_cluster);
         self.store_metadata(key, metadata, out)
     }
@@ -238,6 +236,9 @@ impl Naming {
         let id = self.service_made(service, false);
         let instance = self.thrifty(id, instance);
         let all = self.durable.instances.entry(service.clone()).or_default();
+        // What is the same stays the same allocation, which the record shares.
+        let same = all.get(&instance.key).filter(|old| ***old == *instance);
+        let instance = same.cloned().unwrap_or(instance);
         for key in others {
             all.remove(&key);
         }
@@ -401,6 +402,15 @@ mod tests {
         trial.naming.take_probes();
         trial.pass(60_000);
         assert!(trial.is_blank());
+    }
+
+    #[test]
+    fn the_same_again_changes_nothing_and_takes_no_room() {
+        let mut trial = Trial::new();
+        trial.register("s", persistent(1)).unwrap();
+        let told = trial.changes.len();
+        trial.register("s", persistent(1)).unwrap();
+        assert_eq!(trial.changes.len(), told);
     }
 
     #[test]

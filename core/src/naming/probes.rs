@@ -22,6 +22,8 @@ use crate::{
 
 /// Earliest first probe of a new instance.
 const FIRST: u64 = 2_000;
+/// Shortest interval, whatever the switches say.
+const LEAST: u64 = 100;
 /// After how long an unanswered probe counts as lost.
 const LOST: u64 = 30_000;
 /// How long changes of health are gathered before they are proposed.
@@ -128,7 +130,7 @@ impl Naming {
                 }
             }
         }
-        let next = now + check.interval.max(1);
+        let next = now + check.interval.max(LEAST);
         self.volatile.arm_record(id, next);
     }
 

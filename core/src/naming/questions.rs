@@ -68,11 +68,8 @@ impl Naming {
         let known = match Address::parse(id) {
             Some(address) => self.client_at(&address)?,
             None => {
-                self.volatile
-                    .clients
-                    .iter()
-                    .find(|(_, c)| *c.id() == *id)?
-                    .0
+                let mut connections = self.volatile.conns.values().copied();
+                connections.find(|c| *self.volatile.clients[*c].id() == *id)?
             }
         };
         let client = &self.volatile.clients[known];
@@ -137,7 +134,7 @@ impl Naming {
         for (_, client) in volatile.clients.iter() {
             match &client.kind {
                 ClientKind::Address(address) if address.ephemeral => {
-                    totals.ephemeral_addresses += 1
+                    totals.ephemeral_addresses += 1;
                 }
                 ClientKind::Address(_) => totals.persistent_addresses += 1,
                 ClientKind::Connection { .. } => {}

@@ -82,7 +82,10 @@ impl Naming {
         self.note(&key, Some(&instance.key));
         let shown = self.overlaid(&key, &instance);
         // It is the newest now, should other clients publish the same key.
-        self.remove_sorted(service, record);
+        let behind = self.newest(service, &instance.key) != Some(record);
+        if behind {
+            self.remove_sorted(service, record);
+        }
         self.volatile.last_order += 1;
         let (now, order) = (self.mono(), self.volatile.last_order);
         let kept = &mut self.volatile.records[record];
@@ -96,7 +99,9 @@ impl Naming {
             shown
         };
         (kept.beat, kept.order) = (now, order);
-        self.insert_sorted(service, record);
+        if behind {
+            self.insert_sorted(service, record);
+        }
         self.arm_beat(record);
     }
 
@@ -160,7 +165,7 @@ impl Naming {
         {
             Some(cluster) => instance.key.cluster = cluster.clone(),
             None if service.clusters.len() < SHARED_CLUSTERS => {
-                service.clusters.push(instance.key.cluster.clone())
+                service.clusters.push(instance.key.cluster.clone());
             }
             None => {}
         }

@@ -185,8 +185,6 @@ impl Naming {
 
 #[cfg(test)]
 mod tests {
-    use alloc::string::ToString;
-
     use super::{
         super::trial::{Trial, instance, key, pairs, service},
         *,
@@ -291,7 +289,7 @@ mod tests {
             naming.restore(&other),
             Ok(()),
             "{}",
-            "other tables are other modules'".to_string()
+            "other tables are other modules'"
         );
     }
 }

@@ -109,10 +109,19 @@ impl Naming {
 
     /// The instance of this key as readers see it: of several clients' the newest.
     pub(super) fn shown(&self, id: u32, key: &InstanceKey) -> Option<&Arc<Instance>> {
+        self.newest(id, key)
+            .map(|record| &self.volatile.records[record].shown)
+    }
+
+    /// The newest record of an instance key.
+    pub(super) fn newest(&self, id: u32, key: &InstanceKey) -> Option<u32> {
         let records = &self.volatile.services[id].records;
-        let after = records.partition_point(|r| self.volatile.records[*r].published.key <= *key);
-        let record = &self.volatile.records[*records[..after].last()?];
-        (record.published.key == *key).then_some(&record.shown)
+        let key_of = |record: u32| &self.volatile.records[record].published.key;
+        let after = records.partition_point(|record| key_of(*record) <= key);
+        records[..after]
+            .last()
+            .copied()
+            .filter(|record| key_of(*record) == key)
     }
 }
 

@@ -41,14 +41,14 @@ impl Naming {
     }
 
     /// Makes the look-ups again, which are not written.
-    fn index(&mut self) {
+    pub(super) fn index(&mut self) {
         let volatile = &mut self.volatile;
-        let mut names: Lookup<ServiceKey, u32> = Lookup::default();
+        let mut names: Lookup<ServiceKey, u32> = Lookup::with_seed(volatile.hash_key);
         for (id, service) in volatile.services.iter() {
             names.insert(service.key.clone(), id);
         }
         volatile.names = names;
-        let mut addresses: Lookup<Address, u32> = Lookup::default();
+        let mut addresses: Lookup<Address, u32> = Lookup::with_seed(volatile.hash_key);
         for (id, client) in volatile.clients.iter() {
             if let ClientKind::Address(address) = &client.kind {
                 addresses.insert(address.clone(), id);

@@ -92,6 +92,8 @@ pub(super) struct Volatile {
     pub(super) last_id: u64,
     /// State of the generator.
     pub(super) random: u64,
+    /// Key of the look-ups' hashes.
+    pub(super) hash_key: u64,
     /// Tells this node's instance ids from other nodes'.
     pub(super) worker: u64,
 }

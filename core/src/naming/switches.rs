@@ -140,7 +140,7 @@ impl Switches {
                 self.server_status_synchronization_period_millis = at_least(entry, value, 1_000)?;
             }
             "distroServerExpiredMillis" => {
-                self.distro_server_expired_millis = at_least(entry, value, 0)?
+                self.distro_server_expired_millis = at_least(entry, value, 0)?;
             }
             "healthCheckTimes" => {
                 self.check_times = value

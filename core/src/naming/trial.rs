@@ -201,9 +201,10 @@ impl Trial {
 
     pub(super) fn apply(&mut self, command: Command) -> Answered {
         self.index += 1;
-        self.commands.push(command.clone());
         // As it comes out of the log.
-        let command = Command::decode(&command.encode()).expect("a command reads what it writes");
+        let decoded = Command::decode(&command.encode());
+        self.commands.push(command);
+        let command = decoded.expect("a command reads what it writes");
         let mut rows = Vec::new();
         let answered = self.naming.apply(self.index, command, &mut rows);
         for row in rows {
