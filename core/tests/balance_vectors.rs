@@ -46,14 +46,12 @@ fn safe_mode_passes_all_that_are_no_quirk() {
     assert_eq!(run(Mode::Safe, |one| !one.is_quirk() && !SAFE_DIFFERS.contains(&one.id())), 78);
 }
 
+/// The defects are gone: in safe mode the recordings of them no longer hold, but for those that show no defect of a choice here.
 #[test]
-fn every_quirk_is_gone_in_safe_mode_or_was_none_of_the_rule() {
-    let same: Vec<String> = recordings()
-        .into_iter()
-        .filter(|one| one.is_quirk() && one.run(Mode::Safe).is_ok())
-        .map(|one| one.id().to_string())
-        .collect();
-    // The first two answer an error as before, only with a better reason. The others show a defect by draws or tables that the safe
-    // mode happens to share.
-    println!("{same:?}");
+fn the_recorded_defects_are_gone_in_safe_mode() {
+    let held = recordings().into_iter().filter(|one| one.is_quirk() && one.run(Mode::Safe).is_ok());
+    let held: Vec<String> = held.map(|one| one.id().to_string()).collect();
+    // A script that never meets the ten looks; an error that has a better reason now; a table that safe mode builds from weights made
+    // usable before; a case where dropping a zone too many changed no answer.
+    assert_eq!(held, ["fuzz-round-robin", "nacos-balancer-edges", "nacos-chooser-table", "za-blackout-two-zones"]);
 }

@@ -139,7 +139,7 @@ section! {
 section! {
     /// Parameters of consistent hashing.
     Hashing {
-        /// Fewest points on the ring.
+        /// Points of a ring of sixteen members of equal weight, at least; smaller lists have fewer.
         min_ring: u32 = 1_024,
         /// Most points on the ring.
         max_ring: u32 = 8_388_608,

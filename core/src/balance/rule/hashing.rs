@@ -32,3 +32,8 @@ pub(crate) fn is_full(q: &Query<'_>, index: u32, weight_sum: f64) -> bool {
     let share = q.table.weights[index as usize] / weight_sum;
     f64::from(q.active(index)) + 1.0 > libm::ceil(bound * (running + 1.0) * share)
 }
+
+/// A usable member that has no place because another position with its id has it.
+pub(crate) fn twin(q: &Query<'_>, scope: &Scope) -> Option<u32> {
+    scope.members.iter().copied().find(|&index| q.usable(index))
+}

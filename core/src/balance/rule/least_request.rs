@@ -1,6 +1,7 @@
 //! Least request (Envoy): of a few members drawn at random the one with the fewest requests under way.
 //!
-//! Members of unequal weight: drawn by weight, then one of the drawn by weight / (active + 1)^bias; with every member idle the
+//! Members of unequal weight: by the effective weight, weight / (active + 1)^bias. A short list is counted out; of a long one a few members are
+//! drawn by weight, and one of these by what its load leaves of it, which needs no order of all members. With every member idle the
 //! shares are those of the weights. `full_scan` looks at every member.
 
 use super::best_available::least;
@@ -12,6 +13,10 @@ use crate::balance::table::{Scope, Table};
 
 const MOST_CHOICES: usize = 16;
 const ROUNDS: u32 = 4;
+/// Members up to which effective weights are counted out.
+const SHORT: usize = 32;
+/// Members of a long list that are drawn by weight, at least.
+const SAMPLE: usize = 8;
 
 #[derive(Debug)]
 pub(crate) struct LeastRequest {
@@ -34,7 +39,8 @@ impl LeastRequest {
         if !settings.full_scan && !members.is_empty() {
             let drawn = match &self.weights {
                 None => drawn_evenly(q, members, choices, rng),
-                Some(weights) => drawn_by_weight(q, members, weights, choices, rng),
+                Some(_) if members.len() <= SHORT => None,
+                Some(weights) => drawn_by_weight(q, members, weights, choices.max(SAMPLE), rng),
             };
             if let Some(index) = drawn {
                 return Ok(index);
@@ -49,7 +55,8 @@ impl LeastRequest {
 
 /// What is left of a weight under the member's load.
 fn relief(q: &Query<'_>, index: u32) -> f64 {
-    libm::pow(f64::from(q.active(index)) + 1.0, -q.plan.policy.least_request.bias)
+    let (running, bias) = (f64::from(q.active(index)) + 1.0, q.plan.policy.least_request.bias);
+    if bias == 1.0 { 1.0 / running } else { libm::pow(running, -bias) }
 }
 
 fn drawn_evenly(q: &Query<'_>, members: &[u32], choices: usize, rng: &mut dyn Rng) -> Option<u32> {

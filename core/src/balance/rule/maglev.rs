@@ -3,7 +3,7 @@
 //! Each member walks its own permutation of the table and takes the next free entry in its turn; heavier members have more
 //! turns. A lookup is one read; a member that cannot be used is stepped over in an order seeded by the key's hash.
 
-use super::hashing::{is_full, of_request, placed};
+use super::hashing::{is_full, of_request, placed, twin};
 use crate::balance::hash::xxh64;
 use crate::balance::query::{NoPick, Query};
 use crate::balance::rng::{Rng, SplitMix64};
@@ -68,7 +68,7 @@ impl Maglev {
                 full = full.or(Some(index));
             }
         }
-        full.ok_or_else(|| q.none_of(&scope.members))
+        full.or_else(|| twin(q, scope)).ok_or_else(|| q.none_of(&scope.members))
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) fn choose(q: &Query<'_>, scope: &Scope, rng: &mut dyn Rng) -> Result<
     if count == 1 {
         return if q.usable(members[0]) { Ok(members[0]) } else { Err(q.none_of(members)) };
     }
+    let mut held: Option<u32> = None;
     for _ in 0..PAIRS {
         let first = rng.int(count);
         let mut second = rng.int(count - 1);
@@ -31,12 +32,19 @@ pub(crate) fn choose(q: &Query<'_>, scope: &Scope, rng: &mut dyn Rng) -> Result<
             second += 1;
         }
         let (a, b) = (members[first as usize], members[second as usize]);
-        match (q.usable(a), q.usable(b)) {
-            (true, true) => return Ok(if load(q, b) < load(q, a) { b } else { a }),
-            (true, false) => return Ok(a),
-            (false, true) => return Ok(b),
-            (false, false) => {}
+        // One to avoid in a pair: the other waits for an opponent, so that it gains nothing by the neighbour.
+        for index in [a, b].into_iter().filter(|&index| q.usable(index)) {
+            match held {
+                None => held = Some(index),
+                Some(first) if first != index => {
+                    return Ok(if load(q, index) < load(q, first) { index } else { first });
+                }
+                Some(_) => {}
+            }
         }
+    }
+    if let Some(index) = held {
+        return Ok(index);
     }
     let usable = members.iter().copied().filter(|&index| q.usable(index));
     let least = usable.map(|index| (index, load(q, index))).min_by(|(_, a), (_, b)| a.total_cmp(b));

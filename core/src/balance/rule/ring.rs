@@ -1,10 +1,11 @@
 //! Consistent hashing on a ring, optionally with bounded load.
 //!
 //! A member's points depend on its id, its weight and the scale alone, so a member that leaves moves its own keys and no
-//! others. The scale is a power of two chosen by the largest weight (64 to 128 points for it); it changes only when that weight does,
-//! or when so few members are left that the ring would be smaller than its minimum.
+//! others. The scale is a power of two chosen by the largest weight, not by the number of members: it changes only when that weight does
+//! (or when the ring would be larger than its maximum). Sixteen members of equal weight have at least the minimum ring; fewer have
+//! fewer points, since a ring that grew as members leave would move keys between those that stay.
 
-use super::hashing::{is_full, of_request, placed};
+use super::hashing::{is_full, of_request, placed, twin};
 use crate::balance::hash::xxh64;
 use crate::balance::policy::Hashing;
 use crate::balance::query::{NoPick, Query};
@@ -13,8 +14,8 @@ use crate::balance::table::{Scope, Table};
 use alloc::format;
 use alloc::vec::Vec;
 
-/// Points of the heaviest member, at most.
-const POINTS: f64 = 128.0;
+/// The heaviest member has at most the minimum ring divided by this, and more than half of that.
+const SHARE: f64 = 8.0;
 
 #[derive(Debug)]
 pub(crate) struct Ring {
@@ -31,10 +32,8 @@ fn points_of(weight: f64, scale: f64) -> f64 {
 fn scale(weights: &[f64], hashing: &Hashing) -> f64 {
     let most = weights.iter().copied().fold(0.0, f64::max);
     let size = |scale: f64| weights.iter().map(|&weight| points_of(weight, scale)).sum::<f64>();
-    let mut scale = libm::exp2(libm::floor(libm::log2(POINTS / most)));
-    while size(scale) < f64::from(hashing.min_ring) && size(scale * 2.0) <= f64::from(hashing.max_ring) {
-        scale *= 2.0;
-    }
+    let heaviest = (f64::from(hashing.min_ring) / SHARE).max(1.0);
+    let mut scale = libm::exp2(libm::floor(libm::log2(heaviest / most)));
     while size(scale) > f64::from(hashing.max_ring) && scale * most >= 1.0 {
         scale /= 2.0;
     }
@@ -81,6 +80,6 @@ impl Ring {
             full = full.or(Some(index));
         }
         // All that are usable are full: the bound counts members that are down too.
-        full.ok_or_else(|| q.none_of(&scope.members))
+        full.or_else(|| twin(q, scope)).ok_or_else(|| q.none_of(&scope.members))
     }
 }
