@@ -162,12 +162,12 @@ fn open(disk: &dyn Disk, name: &str, report: &mut Report) -> Result<Option<Store
         report.say(&disk.place(name), "it is missing".to_owned());
         return Ok(None);
     }
-    match StoreFile::open_read(disk, name, true) {
+    match StoreFile::open_read(disk, name) {
         Ok(file) => Ok(Some(file)),
         Err(error @ Error::Io(_)) => Err(error),
         Err(error) => {
             report.add(error, name);
-            Ok(StoreFile::open_read(disk, name, false).ok())
+            Ok(StoreFile::open_damaged(disk, name).ok())
         }
     }
 }
@@ -322,7 +322,7 @@ fn check_row(
 }
 
 fn stored_refs(file: &StoreFile) -> Result<BTreeMap<u64, u32>, Error> {
-    let txn = file.db.begin_read().map_err(|e| file.error(e))?;
+    let txn = file.db().begin_read().map_err(|e| file.error(e))?;
     let table = txn.open_table(REFS).map_err(|e| file.error(e))?;
     let mut refs = BTreeMap::new();
     for item in table.iter().map_err(|e| file.error(e))? {

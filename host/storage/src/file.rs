@@ -14,16 +14,44 @@ use crate::slots::{self, FLAGS, HEADER, Verdict};
 /// An open file.
 #[derive(Debug)]
 pub(crate) struct StoreFile {
-    pub(crate) db: Database,
+    /// There until the file is dropped.
+    db: Option<Database>,
     /// How errors name it.
     pub(crate) place: String,
     /// Whether every page was read to open it: because that was asked for, or because the last commit was made
     /// without what spares it.
     pub(crate) walked: bool,
     backend: Backend,
+    /// Known to be damaged: it is read as far as it goes, and never closed.
+    damaged: bool,
+}
+
+impl Drop for StoreFile {
+    fn drop(&mut self) {
+        if self.damaged {
+            // Closing writes down which pages are in use. In a damaged file that can panic within a panic, which ends
+            // the process. There is nothing to write, and whoever reads damaged files does not go on for long.
+            std::mem::forget(self.db.take());
+        }
+    }
 }
 
 impl StoreFile {
+    fn new(db: Database, place: String, walked: bool, backend: Backend) -> Self {
+        Self {
+            db: Some(db),
+            place,
+            walked,
+            backend,
+            damaged: false,
+        }
+    }
+
+    /// The open file.
+    pub(crate) fn db(&self) -> &Database {
+        self.db.as_ref().expect("it is taken by drop only")
+    }
+
     /// Makes a file; `fill` writes its first content, which is durable afterwards.
     pub(crate) fn create(
         disk: &dyn Disk,
@@ -54,35 +82,39 @@ impl StoreFile {
         let backend = disk.open(name, false)?;
         mend_head(&backend, &place)?;
         let (db, walked) = open_backend(backend.clone(), &place, cache, verify)?;
-        Ok(Self {
-            db,
-            place,
-            walked,
-            backend,
-        })
+        Ok(Self::new(db, place, walked, backend))
     }
 
-    /// Opens an existing file for reading: changes go to memory, the file stays as it is.
-    pub(crate) fn open_read(disk: &dyn Disk, name: &str, verify: bool) -> Result<Self, Error> {
+    /// Opens an existing file for reading, every page verified: changes go to memory, the file stays as it is.
+    pub(crate) fn open_read(disk: &dyn Disk, name: &str) -> Result<Self, Error> {
+        Self::open_overlay(disk, name, true)
+    }
+
+    /// As [`StoreFile::open_read`] for a file that failed it: what is read may be anything.
+    pub(crate) fn open_damaged(disk: &dyn Disk, name: &str) -> Result<Self, Error> {
+        let mut file = Self::open_overlay(disk, name, false)?;
+        file.damaged = true;
+        Ok(file)
+    }
+
+    fn open_overlay(disk: &dyn Disk, name: &str, verify: bool) -> Result<Self, Error> {
         let place = disk.place(name);
         let backend = Backend::new(Overlay::new(disk.open_read(name)?)?);
         mend_head(&backend, &place)?;
         let (db, walked) = open_backend(backend.clone(), &place, 16 << 20, verify)?;
-        Ok(Self {
-            db,
-            place,
-            walked,
-            backend,
-        })
+        Ok(Self::new(db, place, walked, backend))
     }
 
     /// Opens for reading whatever can be opened: for salvage. Also says what had to be done for it.
     pub(crate) fn open_any(disk: &dyn Disk, name: &str) -> Result<(Self, Vec<Error>), Error> {
-        let mut tried = match Self::open_read(disk, name, false) {
+        let mut tried = match Self::open_read(disk, name) {
             Ok(file) => return Ok((file, Vec::new())),
             Err(error @ Error::Io(_)) => return Err(error),
             Err(error) => vec![error],
         };
+        if let Ok(file) = Self::open_damaged(disk, name) {
+            return Ok((file, tried));
+        }
         let place = disk.place(name);
         for (slot, flags) in (0..).zip(slots::FORCED) {
             let backend = Backend::new(Overlay::new(disk.open_read(name)?)?);
@@ -94,15 +126,9 @@ impl StoreFile {
                         "what follows was read with a rebuilt head and commit slot {slot}, and may be older"
                     );
                     tried.push(Error::damaged(&place, what));
-                    return Ok((
-                        Self {
-                            db,
-                            place,
-                            walked,
-                            backend,
-                        },
-                        tried,
-                    ));
+                    let mut file = Self::new(db, place, walked, backend);
+                    file.damaged = true;
+                    return Ok((file, tried));
                 }
                 Err(error) => tried.push(error),
             }
@@ -112,7 +138,7 @@ impl StoreFile {
 
     /// Starts a transaction; a `durable` one is synced by its commit, and a later open need not walk the file.
     pub(crate) fn begin(&self, durable: bool) -> Result<WriteTransaction, Error> {
-        begin(&self.db, &self.place, durable)
+        begin(self.db(), &self.place, durable)
     }
 
     /// Length of the file, in bytes.
@@ -126,7 +152,7 @@ impl StoreFile {
     }
 
     /// A damage of this file.
-    pub(crate) fn damaged(&self, what: impl Into<String>) -> Error {
+    pub(crate) fn damage(&self, what: impl Into<String>) -> Error {
         Error::damaged(&self.place, what)
     }
 }

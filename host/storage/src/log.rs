@@ -309,7 +309,7 @@ impl LogReader for LogHandle {
             }
         }
         let file = &self.inner.file;
-        let txn = file.db.begin_read().map_err(|e| file.error(e))?;
+        let txn = file.db().begin_read().map_err(|e| file.error(e))?;
         let table = txn.open_table(ENTRIES).map_err(|e| file.error(e))?;
         let mut entries = Vec::new();
         let mut bytes = 0;
@@ -340,7 +340,7 @@ impl LogReader for LogHandle {
                 last,
             });
         }
-        Err(file.damaged(format!("table log, entry {expected}: missing")))
+        Err(file.damage(format!("table log, entry {expected}: missing")))
     }
 
     fn term(&self, index: u64) -> Result<u64, Error> {
@@ -353,7 +353,7 @@ impl LogReader for LogHandle {
             return Err(Error::OutOfLog { index, first, last });
         }
         let file = &self.inner.file;
-        let txn = file.db.begin_read().map_err(|e| file.error(e))?;
+        let txn = file.db().begin_read().map_err(|e| file.error(e))?;
         let table = txn.open_table(ENTRIES).map_err(|e| file.error(e))?;
         if let Some(stored) = table.get(index).map_err(|e| file.error(e))? {
             return Ok(read_entry(file, index, stored.value())?.term);
@@ -366,7 +366,7 @@ impl LogReader for LogHandle {
         if index < first || index > last {
             return Err(Error::OutOfLog { index, first, last });
         }
-        Err(file.damaged(format!("table log, entry {index}: missing")))
+        Err(file.damage(format!("table log, entry {index}: missing")))
     }
 
     fn first_index(&self) -> u64 {

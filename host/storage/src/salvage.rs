@@ -172,7 +172,7 @@ impl Work<'_> {
                     Err(error) => {
                         for name in owners.iter().flatten() {
                             let what = format!("content of {name}: not readable");
-                            self.unreadable(file.damaged(what), STATE_FILE);
+                            self.unreadable(file.damage(what), STATE_FILE);
                         }
                         self.unreadable(error, STATE_FILE);
                     }
@@ -184,7 +184,7 @@ impl Work<'_> {
         }
         for name in names.values().flatten() {
             self.unreadable(
-                file.damaged(format!("content of {name}: missing")),
+                file.damage(format!("content of {name}: missing")),
                 STATE_FILE,
             );
         }

@@ -328,7 +328,7 @@ fn settle_contents(
             .checked_add(change)
             .and_then(|now| u32::try_from(now).ok())
             .ok_or_else(|| {
-                file.damaged(format!(
+                file.damage(format!(
                     "table refs, {index}: {old} references, changed by {change}"
                 ))
             })?;

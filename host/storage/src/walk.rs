@@ -47,7 +47,7 @@ pub(crate) fn each<K: OwnedKey>(
     let mut count = 0;
     let mut seen = from;
     let forward = guarded(&file.place, || {
-        let txn = file.db.begin_read().map_err(|e| file.error(e))?;
+        let txn = file.db().begin_read().map_err(|e| file.error(e))?;
         let table = txn.open_table(table).map_err(|e| file.error(e))?;
         let start = seen.clone();
         let range = (start.as_ref().map(K::lend), Bound::Unbounded);
@@ -68,7 +68,7 @@ pub(crate) fn each<K: OwnedKey>(
     };
     // The first error is what is reported; a second one on the way back only ends it.
     let _backward = guarded(&file.place, || {
-        let txn = file.db.begin_read().map_err(|e| file.error(e))?;
+        let txn = file.db().begin_read().map_err(|e| file.error(e))?;
         let table = txn.open_table(table).map_err(|e| file.error(e))?;
         let range = (seen.as_ref().map(K::lend), Bound::Unbounded);
         for item in table

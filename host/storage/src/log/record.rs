@@ -38,14 +38,13 @@ pub(crate) fn create(disk: &dyn Disk, name: &str, node_id: u64) -> Result<(), Er
 
 /// Reads what stands beside the entries, and that these follow each other.
 pub(crate) fn read_start(file: &StoreFile, is_new: bool) -> Result<LogStart, Error> {
-    let txn = file.db.begin_read().map_err(|e| file.error(e))?;
+    let txn = file.db().begin_read().map_err(|e| file.error(e))?;
     let meta = txn.open_table(META).map_err(|e| file.error(e))?;
     let field = |key: &str| -> Result<Vec<u8>, Error> {
         let stored = meta.get(key).map_err(|e| file.error(e))?;
-        let stored = stored.ok_or_else(|| file.damaged(format!("table meta, {key}: missing")))?;
+        let stored = stored.ok_or_else(|| file.damage(format!("table meta, {key}: missing")))?;
         let body = open(key.as_bytes(), stored.value());
-        let body =
-            body.ok_or_else(|| file.damaged(format!("table meta, {key}: wrong checksum")))?;
+        let body = body.ok_or_else(|| file.damage(format!("table meta, {key}: wrong checksum")))?;
         Ok(body.to_vec())
     };
     let numbers = |key: &str, count: usize| -> Result<Vec<u64>, Error> {
@@ -54,12 +53,12 @@ pub(crate) fn read_start(file: &StoreFile, is_new: bool) -> Result<LogStart, Err
         if numbers.len() == count && body.len() == count * 8 {
             Ok(numbers)
         } else {
-            Err(file.damaged(format!("table meta, {key}: {} bytes long", body.len())))
+            Err(file.damage(format!("table meta, {key}: {} bytes long", body.len())))
         }
     };
     let format = numbers("format", 1)?[0];
     if format != FORMAT {
-        return Err(file.damaged(format!("format {format}, where {FORMAT} can be read")));
+        return Err(file.damage(format!("format {format}, where {FORMAT} can be read")));
     }
     let hard = numbers("hard_state", 3)?;
     let compacted = numbers("compacted", 2)?;
@@ -78,7 +77,7 @@ pub(crate) fn read_start(file: &StoreFile, is_new: bool) -> Result<LogStart, Err
     let last_index = match (first?, last?) {
         (Some(first), Some(last)) => {
             if first != compacted.index + 1 || last - first + 1 != count {
-                return Err(file.damaged(format!(
+                return Err(file.damage(format!(
                     "table log: {count} entries in {first}..={last}, after a start at {}",
                     compacted.index
                 )));
@@ -150,7 +149,7 @@ pub(super) fn install_bytes(install: &Install) -> Vec<u8> {
 
 /// An installation that was begun and not finished.
 pub(crate) fn read_installing(file: &StoreFile) -> Result<Option<Install>, Error> {
-    let txn = file.db.begin_read().map_err(|e| file.error(e))?;
+    let txn = file.db().begin_read().map_err(|e| file.error(e))?;
     let meta = txn.open_table(META).map_err(|e| file.error(e))?;
     let Some(stored) = meta.get(INSTALLING).map_err(|e| file.error(e))? else {
         return Ok(None);
@@ -170,7 +169,7 @@ pub(crate) fn read_installing(file: &StoreFile) -> Result<Option<Install>, Error
             conf_state: body.get(40..)?.to_vec(),
         })
     });
-    let wrong = || file.damaged(format!("table meta, {INSTALLING}: wrong checksum"));
+    let wrong = || file.damage(format!("table meta, {INSTALLING}: wrong checksum"));
     install.map(Some).ok_or_else(wrong)
 }
 
@@ -198,7 +197,7 @@ pub(super) fn write_entry(entry: &Entry, out: &mut [u8]) {
 }
 
 pub(super) fn read_entry(file: &StoreFile, index: u64, stored: &[u8]) -> Result<Entry, Error> {
-    let wrong = || file.damaged(format!("table log, entry {index}: wrong checksum"));
+    let wrong = || file.damage(format!("table log, entry {index}: wrong checksum"));
     let body = open(&index.to_le_bytes(), stored).ok_or_else(wrong)?;
     let term = u64_at(body, 0).ok_or_else(wrong)?;
     let (kind, payload) = body

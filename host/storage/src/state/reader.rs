@@ -180,7 +180,7 @@ impl StateReader {
     /// [`Error::Io`] after a failed write.
     pub fn snapshot(&self) -> Result<StateSnapshot, Error> {
         let file = self.inner.file();
-        let txn = file.db.begin_read().map_err(|e| file.error(e))?;
+        let txn = file.db().begin_read().map_err(|e| file.error(e))?;
         Ok(StateSnapshot { txn, file })
     }
 

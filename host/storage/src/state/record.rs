@@ -38,10 +38,10 @@ pub(super) fn applied_bytes(applied: Applied) -> Vec<u8> {
 
 /// Node identity and applied index.
 pub(crate) fn read_start(file: &StoreFile) -> Result<(u64, Applied), Error> {
-    let txn = file.db.begin_read().map_err(|e| file.error(e))?;
+    let txn = file.db().begin_read().map_err(|e| file.error(e))?;
     let [format] = numbers(file, &txn, "format")?;
     if format != FORMAT {
-        return Err(file.damaged(format!("format {format}, where {FORMAT} can be read")));
+        return Err(file.damage(format!("format {format}, where {FORMAT} can be read")));
     }
     let [node_id] = numbers(file, &txn, "node_id")?;
     Ok((node_id, read_applied(file, &txn)?))
@@ -60,9 +60,9 @@ fn numbers<const N: usize>(
 ) -> Result<[u64; N], Error> {
     let meta = txn.open_table(META).map_err(|e| file.error(e))?;
     let stored = meta.get(key).map_err(|e| file.error(e))?;
-    let stored = stored.ok_or_else(|| file.damaged(format!("table meta, {key}: missing")))?;
+    let stored = stored.ok_or_else(|| file.damage(format!("table meta, {key}: missing")))?;
     let body = open(key.as_bytes(), stored.value()).filter(|body| body.len() == N * 8);
-    let body = body.ok_or_else(|| file.damaged(format!("table meta, {key}: wrong checksum")))?;
+    let body = body.ok_or_else(|| file.damage(format!("table meta, {key}: wrong checksum")))?;
     // The length was looked at just before.
     Ok(std::array::from_fn(|n| u64_at(body, n * 8).unwrap_or(0)))
 }
@@ -102,7 +102,7 @@ pub(crate) fn read_row<'a>(
         (1, rest) => Some((rest.get(8..)?, Some(u64_at(rest, 0)?))),
         _ => None,
     });
-    row.ok_or_else(|| file.damaged(format!("table rows, {}: wrong checksum", place_of(key))))
+    row.ok_or_else(|| file.damage(format!("table rows, {}: wrong checksum", place_of(key))))
 }
 
 /// How an error names a row: table, and key with what cannot be printed escaped.
@@ -124,7 +124,7 @@ pub(crate) fn read_content<'a>(
     stored: &'a [u8],
 ) -> Result<&'a [u8], Error> {
     open(&index.to_le_bytes(), stored)
-        .ok_or_else(|| file.damaged(format!("table contents, {index}: wrong checksum")))
+        .ok_or_else(|| file.damage(format!("table contents, {index}: wrong checksum")))
 }
 
 pub(super) fn write_refs(index: u64, count: u32) -> u64 {
@@ -137,6 +137,6 @@ pub(crate) fn read_refs(file: &StoreFile, index: u64, stored: u64) -> Result<u32
     if write_refs(index, count) == stored {
         Ok(count)
     } else {
-        Err(file.damaged(format!("table refs, {index}: wrong checksum")))
+        Err(file.damage(format!("table refs, {index}: wrong checksum")))
     }
 }

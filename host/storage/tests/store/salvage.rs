@@ -8,7 +8,7 @@ use nacrite_storage::{
 };
 
 use crate::damage::{NoCheck, filled};
-use crate::model::open;
+use crate::model::{Seeded, open};
 
 struct Named;
 
@@ -158,4 +158,37 @@ fn a_missing_or_emptied_file_does_not_hide_the_other() {
             .iter()
             .any(|problem| problem.file == LOG_FILE)
     );
+}
+
+#[test]
+fn what_does_not_come_out_is_listed() {
+    let (disk, log, state) = filled(6, false);
+    let waiting = log.last() - state.applied.index;
+    let folder = tempfile::tempdir().unwrap();
+    let mut random = Seeded(17);
+    let mut short = 0;
+    for round in 0..40 {
+        let name = [LOG_FILE, STATE_FILE][round % 2];
+        let image = disk.image(name);
+        let offset = loop {
+            let offset = random.below(image.len() as u64) as usize;
+            let page = offset & !4095;
+            if image[page..page + 4096].iter().any(|byte| *byte != 0) {
+                break offset;
+            }
+        };
+        let bad = disk.copy();
+        bad.flip(name, offset, 1 << random.below(8));
+        let salvaged =
+            salvage_disk(&bad, &folder.path().join(round.to_string()), &NoCheck).unwrap();
+        let all = salvaged.rows >= state.rows.len() as u64
+            && salvaged.contents >= state.contents.len() as u64
+            && salvaged.entries >= waiting;
+        short += usize::from(!all);
+        assert!(
+            all || !salvaged.unreadable.is_empty(),
+            "{name}, {offset}: {salvaged:?}"
+        );
+    }
+    assert!(short > 0, "no flip met anything in use");
 }
