@@ -16,6 +16,7 @@ mod metadata;
 mod plan;
 mod route;
 mod routes;
+pub mod service_json;
 #[cfg(test)]
 pub(crate) mod tests;
 mod traffic;

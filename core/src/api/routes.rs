@@ -1,7 +1,7 @@
 //! From a request to its route, and everything that is decided before the route's own words: what is unknown, what an
 //! old generation no longer serves, names, the parameter check, required parameters and their kinds.
 
-use alloc::{borrow::Cow, format, string::String, vec::Vec};
+use alloc::{format, string::String, vec::Vec};
 
 use super::{
     answer::Answer,
@@ -263,15 +263,241 @@ fn misnamed(call: &Call<'_>) -> Option<Fault> {
     })
 }
 
-/// The service that a request of `/v1/ns` names: `GROUP@@NAME` wins over `groupName`.
+/// Group and name of the service that a request of `/v1/ns` names: `GROUP@@NAME` wins over `groupName`.
 #[must_use]
-pub fn grouped_service<'a>(call: &Call<'a>) -> (Cow<'a, str>, &'a str) {
+pub fn grouped_service<'a>(call: &Call<'a>) -> (&'a str, &'a str) {
     let (group, name) = split_grouped(call.param("serviceName").unwrap_or_default());
     let group = group
         .or_else(|| call.param("groupName"))
         .filter(|g| !g.is_empty());
-    (
-        Cow::Borrowed(group.unwrap_or(crate::model::DEFAULT_GROUP)),
-        name,
-    )
+    (group.unwrap_or(crate::model::DEFAULT_GROUP), name)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeSet;
+
+    use super::*;
+    use crate::{
+        api::{
+            route::{Check, Kind, Param},
+            tests::{View, ask},
+        },
+        naming::Switches,
+    };
+
+    fn text(_: &Args<'_>) -> Result<Plan, Fault> {
+        Ok(Plan::Answer(Answer::text("made")))
+    }
+
+    fn part(args: &Args<'_>) -> Result<Plan, Fault> {
+        Ok(Plan::Answer(Answer::text(args.part("id").into_owned())))
+    }
+
+    const ROWS: &[Route] = &[
+        Route {
+            path: "/v1/cs/x",
+            check: Check::None,
+            make: text,
+            ..Route::CONFIG_V1
+        },
+        Route {
+            path: "/v1/cs/x",
+            when: Some(("search", "blur")),
+            params: &[Param::of("pageNo", Kind::Int, "page").required()],
+            make: |_| Ok(Plan::Answer(Answer::text("blur"))),
+            ..Route::CONFIG_V1
+        },
+        Route {
+            methods: &[Method::Post],
+            path: "/v1/cs/only",
+            when: Some(("import", "*")),
+            make: text,
+            ..Route::CONFIG_V1
+        },
+        Route {
+            path: "/v1/console/parts/{id}/end",
+            make: part,
+            ..Route::CONSOLE_V1
+        },
+        Route {
+            path: "/v1/ns/admin",
+            instead: "GET ${contextPath:nacos}/v3/admin/ns/x",
+            params: &[Param::text("ip", "address").required()],
+            make: text,
+            ..Route::NAMING_V1
+        },
+        Route {
+            path: "/v3/admin/x",
+            make: text,
+            ..Route::V3
+        },
+    ];
+
+    fn get_as(compat: Compat, uri: &str) -> (u16, String) {
+        let (status, _, body) = ask(
+            &Routes::of(&[&[ROWS]]),
+            &View::default(),
+            compat,
+            Method::Get,
+            uri,
+        );
+        (status, body)
+    }
+
+    fn get(uri: &str) -> (u16, String) {
+        get_as(Compat::All, uri)
+    }
+
+    #[test]
+    fn a_selector_goes_before_the_row_without() {
+        assert_eq!(get("/v1/cs/x"), (200, "made".into()));
+        assert_eq!(get("/v1/cs/x/"), (200, "made".into()));
+        assert_eq!(get("/v1/cs/x?search=accurate").1, "made");
+        assert_eq!(get("/v1/cs/x?search=blur&pageNo=1").1, "blur");
+        let routes = Routes::of(&[&[ROWS]]);
+        let post = |uri| ask(&routes, &View::default(), Compat::All, Method::Post, uri);
+        assert_eq!(post("/v1/cs/only?import=false").0, 200);
+        assert_eq!(post("/v1/cs/only").0, 400);
+        assert_eq!(
+            ask(
+                &routes,
+                &View::default(),
+                Compat::All,
+                Method::Head,
+                "/v1/cs/x"
+            )
+            .0,
+            200
+        );
+    }
+
+    #[test]
+    fn parts_in_braces_take_one_part() {
+        assert_eq!(get("/v1/console/parts/a%20b/end"), (200, "a b".into()));
+        assert_eq!(get("/v1/console/parts//end").0, 404);
+        assert_eq!(get("/v1/console/parts/a/b/end").0, 404);
+    }
+
+    #[test]
+    fn what_is_unknown_is_told_as_each_generation_does() {
+        let (status, body) = get("/v1/console/nothing-here");
+        assert_eq!(status, 404);
+        assert!(body.contains(r#""error":"Not Found","message":"No message available","path":"/nacos/v1/console/nothing-here""#));
+        let newer = get_as(Compat::V3, "/nothing-here");
+        assert!(newer.1.contains("No endpoint GET /nacos/nothing-here."));
+        assert!(
+            get("/v3/admin/nothing")
+                .1
+                .contains("No endpoint GET /nacos/v3/admin/nothing.")
+        );
+        let (status, body) = get("/v1/ns/operator/servers");
+        assert_eq!(status, 501);
+        assert!(body.contains(
+            r#""error":"Not Implemented","message":"no such api:GET:/nacos/v1/ns/operator/servers""#
+        ));
+        assert_eq!(get("/v1/nsx").0, 404);
+        let routes = Routes::of(&[&[ROWS]]);
+        let post = |uri| ask(&routes, &View::default(), Compat::All, Method::Post, uri);
+        assert_eq!(post("/v1/ns/admin").0, 501);
+        let (status, _, body) = post("/v1/cs/x");
+        assert_eq!(status, 405);
+        assert!(body.contains("Request method 'POST' not supported"));
+        assert_eq!(get_as(Compat::V2, "/v3/admin/x").0, 404);
+        assert_eq!(get("/v3/admin/x").0, 200);
+    }
+
+    #[test]
+    fn old_classes_are_gone_in_3_before_anything_is_checked() {
+        let (status, body) = get_as(Compat::V3, "/v1/ns/admin?namespaceId=bad*");
+        assert_eq!(status, 410);
+        assert!(body.contains(
+            r#""error":"Gone","message":"{\"code\":40000,\"message\":\"Current API will be deprecated, please use API(s) `GET ${contextPath:nacos}/v3/admin/ns/x` instead, or set `nacos.core.api.compatibility.admin.enabled=true` in application.properties.\"}""#
+        ), "{body}");
+        let console = get_as(Compat::V3, "/v1/cs/x").1;
+        assert!(console.contains("deprecated, If wanted continue to use, please set `nacos.core.api.compatibility.console.enabled=true` in"));
+    }
+
+    #[test]
+    fn checks_go_before_required_parameters() {
+        let line = "Param 'namespaceId/tenant' is illegal, illegal characters should not appear in the param.\r\n";
+        assert_eq!(get("/v1/ns/admin?namespaceId=bad*"), (400, line.into()));
+        assert_eq!(
+            get("/v1/ns/admin"),
+            (400, "Parameter 'ip' is missing".into())
+        );
+        // What is declared may be blank.
+        assert_eq!(get("/v1/ns/admin?ip=").0, 200);
+        assert_eq!(get("/v1/cs/x?search=blur").0, 500);
+        assert_eq!(get("/v1/cs/x?search=blur&pageNo=x").0, 400);
+        let misnamed = get("/v1/ns/admin?serviceName=@@s");
+        assert_eq!(misnamed.0, 400);
+        assert!(
+            misnamed
+                .1
+                .contains("Param 'serviceName' is illegal, groupName can't be empty;")
+        );
+    }
+
+    #[test]
+    fn operators_can_shut_the_gate() {
+        let get = |switches: Switches| {
+            let view = View::default().with_switches(switches);
+            let (status, _, body) = ask(
+                &Routes::of(&[&[ROWS]]),
+                &view,
+                Compat::All,
+                Method::Get,
+                "/v1/ns/admin?ip=1",
+            );
+            (status, body)
+        };
+        let overridden = |status: &str| Switches {
+            overridden_server_status: Some(status.into()),
+            ..Switches::default()
+        };
+        assert_eq!(get(overridden("UP")).0, 200);
+        assert_eq!(get(overridden("READ_ONLY")).0, 200);
+        assert_eq!(get(overridden("WRITE_ONLY")).0, 503);
+        assert_eq!(get(overridden("DOWN")).0, 503);
+        let limited = Switches {
+            limited_url_map: [("/nacos/v1/ns/ad".into(), 429)].into(),
+            ..Switches::default()
+        };
+        assert_eq!(get(limited), (429, "".into()));
+    }
+
+    #[test]
+    fn every_row_is_documented_and_every_row_is_reached() {
+        let routes = Routes::all();
+        let mut seen = BTreeSet::new();
+        for row in routes.rows() {
+            assert!(
+                row.path.starts_with('/') && !row.methods.is_empty(),
+                "{}",
+                row.path
+            );
+            assert!(row.summary.ends_with('.'), "{} has no summary", row.path);
+            for (at, param) in row.params.iter().enumerate() {
+                assert!(!param.meaning.is_empty(), "{} {}", row.path, param.name);
+                let twice = row.params[..at].iter().any(|p| p.name == param.name);
+                assert!(!twice, "{} has {} twice", row.path, param.name);
+            }
+            for path in row.paths() {
+                for method in row.methods {
+                    // A selector of any value would hide one of a certain value behind it.
+                    assert!(
+                        seen.insert((path, *method, row.when)),
+                        "{path} {method:?} {:?} stands there twice",
+                        row.when
+                    );
+                }
+            }
+        }
+        for (path, method, when) in &seen {
+            let Some((name, value)) = when else { continue };
+            let hidden = *value != "*" && seen.contains(&(*path, *method, Some((*name, "*"))));
+            assert!(!hidden, "{path} {name}={value} is hidden by {name}=*");
+        }
+    }
 }
