@@ -2,6 +2,7 @@
 
 mod config;
 mod fuzzy;
+mod fuzzy_client;
 mod naming;
 mod properties;
 mod udp;
