@@ -9,7 +9,10 @@ use std::collections::BTreeMap;
 
 /// Every rule by the name it is printed with, and Ribbon's zone-aware balancer.
 fn policies(mode: Mode) -> Vec<Policy> {
-    let own_names = NAMES.iter().map(|(name, _)| *name).filter(|name| !name.contains('.'));
+    let own_names = NAMES
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| !name.contains('.'));
     let mut policies: Vec<Policy> = own_names
         .map(|name| Policy {
             zone: Some("za".to_string()),
@@ -25,7 +28,10 @@ fn policies(mode: Mode) -> Vec<Policy> {
     let mut bounded = Policy::of("ring-hash").in_mode(mode);
     bounded.hashing.bound = Some(1.25);
     policies.push(bounded);
-    let mut near = Policy { zone: Some("zb".to_string()), ..Policy::of("locality-weighted").in_mode(mode) };
+    let mut near = Policy {
+        zone: Some("zb".to_string()),
+        ..Policy::of("locality-weighted").in_mode(mode)
+    };
     near.locality.zone_aware = true;
     near.sub_rule = "least-request".to_string();
     policies.push(near);
@@ -50,13 +56,26 @@ fn weight() -> impl Strategy<Value = f64> {
 
 fn candidate() -> impl Strategy<Value = Candidate> {
     let flags = prop_oneof![3 => Just(0b1111_u32), 1 => 0_u32..16];
-    (0..9_u32, 0..5_usize, weight(), flags, any::<bool>(), any::<bool>()).prop_map(|(id, zone, weight, flags, near, blue)| {
-        let mut candidate = Candidate::new(format!("10.0.0.{id}:80")).with_weight(weight);
-        candidate.zone = [None, Some("za"), Some("ZA"), Some("zb"), Some("zc")][zone].map(String::from);
-        candidate.cluster = if near { "HZ" } else { "SH" }.to_string();
-        candidate.flags = Flags::from_bits(flags);
-        if blue { candidate.with_label("hint", "blue") } else { candidate }
-    })
+    (
+        0..9_u32,
+        0..5_usize,
+        weight(),
+        flags,
+        any::<bool>(),
+        any::<bool>(),
+    )
+        .prop_map(|(id, zone, weight, flags, near, blue)| {
+            let mut candidate = Candidate::new(format!("10.0.0.{id}:80")).with_weight(weight);
+            candidate.zone =
+                [None, Some("za"), Some("ZA"), Some("zb"), Some("zc")][zone].map(String::from);
+            candidate.cluster = if near { "HZ" } else { "SH" }.to_string();
+            candidate.flags = Flags::from_bits(flags);
+            if blue {
+                candidate.with_label("hint", "blue")
+            } else {
+                candidate
+            }
+        })
 }
 
 #[derive(Clone, Debug)]
@@ -97,7 +116,12 @@ fn usable(candidate: &Candidate) -> bool {
 }
 
 /// Plays a script; `judge` sees each answer with the list it was made from.
-fn play(policy: Policy, list: Vec<Candidate>, script: &[Event], mut judge: impl FnMut(&[Candidate], Result<Pick, NoPick>)) {
+fn play(
+    policy: Policy,
+    list: Vec<Candidate>,
+    script: &[Event],
+    mut judge: impl FnMut(&[Candidate], Result<Pick, NoPick>),
+) {
     let mut balancer = Balancer::new(policy).expect("a valid policy");
     let mut rng = Xoshiro256::new(3);
     let mut now: u64 = 1_000_000;
@@ -110,7 +134,10 @@ fn play(policy: Policy, list: Vec<Candidate>, script: &[Event], mut judge: impl 
                 let answer = balancer.choose(now, &mut rng, &Context::default());
                 judge(&list, answer);
                 if let Ok(pick) = answer {
-                    assert_eq!(balancer.candidate(pick).map(|chosen| &chosen.id), Some(&list[pick.index as usize].id));
+                    assert_eq!(
+                        balancer.candidate(pick).map(|chosen| &chosen.id),
+                        Some(&list[pick.index as usize].id)
+                    );
                     open.extend(balancer.start(pick, now));
                 }
             }
@@ -219,7 +246,7 @@ proptest! {
             balancer.finish(ticket, 2, Outcome::OtherFailure);
         }
         for id in 0..6 {
-            prop_assert_eq!(balancer.stats(&id.to_string()).map_or(0, |stats| stats.active()), 0);
+            prop_assert_eq!(balancer.stats(&id.to_string()).map_or(0, nacrite_core::balance::stats::Stats::active), 0);
         }
     }
 
@@ -267,11 +294,21 @@ fn maglev_moves_at_most_two_percent_more_than_it_must() {
     let placed = |skip: Option<u32>| {
         let mut balancer = Balancer::new(Policy::of("maglev")).expect("a valid policy");
         let members = (0..100).filter(|id| Some(*id) != skip);
-        balancer.update(0, members.map(|id| Candidate::new(format!("10.0.0.{id}:80"))).collect());
+        balancer.update(
+            0,
+            members
+                .map(|id| Candidate::new(format!("10.0.0.{id}:80")))
+                .collect(),
+        );
         let mut owners = Vec::new();
         for hash in 0..65_537 {
-            let context = Context { key_hash: Some(hash), ..Context::default() };
-            let pick = balancer.choose(0, &mut Xoshiro256::new(0), &context).expect("all are usable");
+            let context = Context {
+                key_hash: Some(hash),
+                ..Context::default()
+            };
+            let pick = balancer
+                .choose(0, &mut Xoshiro256::new(0), &context)
+                .expect("all are usable");
             owners.push(balancer.candidates()[pick.index as usize].id.clone());
         }
         owners
@@ -280,11 +317,27 @@ fn maglev_moves_at_most_two_percent_more_than_it_must() {
     for gone in [0, 7, 50, 99] {
         let id = format!("10.0.0.{gone}:80");
         let after = placed(Some(gone));
-        let needless = before.iter().zip(&after).filter(|(old, new)| old != new && **old != id).count();
-        assert!(needless as f64 <= 0.02 * before.len() as f64, "{needless} keys moved without need");
+        let needless = before
+            .iter()
+            .zip(&after)
+            .filter(|(old, new)| old != new && **old != id)
+            .count();
+        assert!(
+            needless as f64 <= 0.02 * before.len() as f64,
+            "{needless} keys moved without need"
+        );
     }
-    let most = (0..100).map(|id| before.iter().filter(|owner| **owner == format!("10.0.0.{id}:80")).count());
-    assert!(most.clone().all(|share| (600..720).contains(&share)), "{:?}", most.collect::<Vec<_>>());
+    let most = (0..100).map(|id| {
+        before
+            .iter()
+            .filter(|owner| **owner == format!("10.0.0.{id}:80"))
+            .count()
+    });
+    assert!(
+        most.clone().all(|share| (600..720).contains(&share)),
+        "{:?}",
+        most.collect::<Vec<_>>()
+    );
 }
 
 /// Choices go on while the list is replaced beside them: each is inside the list of its own epoch, and a newer balancer does not take
@@ -293,7 +346,10 @@ fn maglev_moves_at_most_two_percent_more_than_it_must() {
 fn updates_beside_choices_never_give_an_index_outside_the_table() {
     for policy in policies(Mode::Safe) {
         let rule = policy.rule.clone();
-        let lists = |size: u32| (0..size).map(|id| Candidate::new(format!("10.0.0.{id}:80")).in_zone(format!("z{}", id % 3)));
+        let lists = |size: u32| {
+            (0..size)
+                .map(|id| Candidate::new(format!("10.0.0.{id}:80")).in_zone(format!("z{}", id % 3)))
+        };
         let mut balancer = Balancer::new(policy).expect("a valid policy");
         balancer.update(1, lists(12).collect());
         for size in [3, 12, 1, 7] {
@@ -303,7 +359,9 @@ fn updates_beside_choices_never_give_an_index_outside_the_table() {
                     scope.spawn(move || {
                         let mut rng = Xoshiro256::new(seed);
                         for now in 1..200 {
-                            let pick = shared.choose(now, &mut rng, &Context::default()).expect("all are usable");
+                            let pick = shared
+                                .choose(now, &mut rng, &Context::default())
+                                .expect("all are usable");
                             assert!(shared.candidate(pick).is_some());
                             let ticket = shared.start(pick, now).expect("the list is the same");
                             shared.set_flag(pick.index, Flags::READY, true);
@@ -314,12 +372,24 @@ fn updates_beside_choices_never_give_an_index_outside_the_table() {
                 balancer.maintain(60_000);
                 balancer.updated(2, lists(size).collect())
             });
-            let old = balancer.choose(2, &mut Xoshiro256::new(0), &Context::default()).expect("all are usable");
-            assert!(next.candidate(old).is_none() && next.start(old, 2).is_none(), "{rule} took a pick of another epoch");
-            let ours = next.choose(2, &mut Xoshiro256::new(0), &Context::default()).expect("all are usable");
+            let old = balancer
+                .choose(2, &mut Xoshiro256::new(0), &Context::default())
+                .expect("all are usable");
+            assert!(
+                next.candidate(old).is_none() && next.start(old, 2).is_none(),
+                "{rule} took a pick of another epoch"
+            );
+            let ours = next
+                .choose(2, &mut Xoshiro256::new(0), &Context::default())
+                .expect("all are usable");
             assert!(ours.index < size, "{rule} chose {} of {size}", ours.index);
             for id in 0..12 {
-                assert_eq!(next.stats(&format!("10.0.0.{id}:80")).map_or(0, |stats| stats.active()), 0, "{rule}");
+                assert_eq!(
+                    next.stats(&format!("10.0.0.{id}:80"))
+                        .map_or(0, nacrite_core::balance::stats::Stats::active),
+                    0,
+                    "{rule}"
+                );
             }
             balancer = next;
         }

@@ -13,7 +13,10 @@ fn recordings() -> Vec<Recording> {
     let mut files: Vec<_> = std::fs::read_dir(&folder)
         .unwrap_or_else(|why| panic!("{}: {why}", folder.display()))
         .map(|entry| entry.expect("a readable folder").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+        })
         .collect();
     files.sort();
     let read = |path: &std::path::PathBuf| {
@@ -43,15 +46,29 @@ fn exact_mode_passes_all_of_them() {
 
 #[test]
 fn safe_mode_passes_all_that_are_no_quirk() {
-    assert_eq!(run(Mode::Safe, |one| !one.is_quirk() && !SAFE_DIFFERS.contains(&one.id())), 78);
+    assert_eq!(
+        run(Mode::Safe, |one| !one.is_quirk()
+            && !SAFE_DIFFERS.contains(&one.id())),
+        78
+    );
 }
 
 /// The defects are gone: in safe mode the recordings of them no longer hold, but for those that show no defect of a choice here.
 #[test]
 fn the_recorded_defects_are_gone_in_safe_mode() {
-    let held = recordings().into_iter().filter(|one| one.is_quirk() && one.run(Mode::Safe).is_ok());
+    let held = recordings()
+        .into_iter()
+        .filter(|one| one.is_quirk() && one.run(Mode::Safe).is_ok());
     let held: Vec<String> = held.map(|one| one.id().to_string()).collect();
     // A script that never meets the ten looks; an error that has a better reason now; a table that safe mode builds from weights made
     // usable before; a case where dropping a zone too many changed no answer.
-    assert_eq!(held, ["fuzz-round-robin", "nacos-balancer-edges", "nacos-chooser-table", "za-blackout-two-zones"]);
+    assert_eq!(
+        held,
+        [
+            "fuzz-round-robin",
+            "nacos-balancer-edges",
+            "nacos-chooser-table",
+            "za-blackout-two-zones"
+        ]
+    );
 }

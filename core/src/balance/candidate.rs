@@ -46,7 +46,11 @@ impl Flags {
     /// The same flags with those of `other` set or cleared.
     #[must_use]
     pub const fn with(self, other: Self, on: bool) -> Self {
-        if on { Self(self.0 | other.0) } else { Self(self.0 & !other.0) }
+        if on {
+            Self(self.0 | other.0)
+        } else {
+            Self(self.0 & !other.0)
+        }
     }
 }
 

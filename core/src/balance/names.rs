@@ -59,9 +59,10 @@ pub enum RuleName {
 }
 
 use RuleName::{
-    Availability, Hint, LeastActive, LeastRequest, LocalityWeighted, Maglev, NacosCluster, NacosLoadBalancer,
-    NacosWeighted, P2cEwma, Plugin, Random, ResponseTime, ResponseTimeDeprecated, Retry, RingHash, RoundRobin,
-    SmoothWeighted, SpringRandom, SpringRoundRobin, SpringWeighted, ZoneAvoidance, ZonePreference,
+    Availability, Hint, LeastActive, LeastRequest, LocalityWeighted, Maglev, NacosCluster,
+    NacosLoadBalancer, NacosWeighted, P2cEwma, Plugin, Random, ResponseTime,
+    ResponseTimeDeprecated, Retry, RingHash, RoundRobin, SmoothWeighted, SpringRandom,
+    SpringRoundRobin, SpringWeighted, ZoneAvoidance, ZonePreference,
 };
 
 /// Every accepted name. A rule's first line is the name it is printed with; class names are accepted by their
@@ -92,19 +93,49 @@ pub const NAMES: &[(&str, RuleName)] = &[
     ("com.netflix.loadbalancer.RoundRobinRule", RoundRobin),
     ("com.netflix.loadbalancer.RandomRule", Random),
     ("com.netflix.loadbalancer.RetryRule", Retry),
-    ("com.netflix.loadbalancer.AvailabilityFilteringRule", Availability),
+    (
+        "com.netflix.loadbalancer.AvailabilityFilteringRule",
+        Availability,
+    ),
     ("com.netflix.loadbalancer.BestAvailableRule", LeastActive),
-    ("com.netflix.loadbalancer.WeightedResponseTimeRule", ResponseTime),
-    ("com.netflix.loadbalancer.ResponseTimeWeightedRule", ResponseTimeDeprecated),
+    (
+        "com.netflix.loadbalancer.WeightedResponseTimeRule",
+        ResponseTime,
+    ),
+    (
+        "com.netflix.loadbalancer.ResponseTimeWeightedRule",
+        ResponseTimeDeprecated,
+    ),
     ("com.netflix.loadbalancer.ZoneAvoidanceRule", ZoneAvoidance),
-    ("com.alibaba.nacos.client.naming.core.Balancer.RandomByWeight", NacosWeighted),
+    (
+        "com.alibaba.nacos.client.naming.core.Balancer.RandomByWeight",
+        NacosWeighted,
+    ),
     ("com.alibaba.cloud.nacos.ribbon.NacosRule", NacosCluster),
-    ("com.alibaba.cloud.nacos.loadbalancer.NacosLoadBalancer", NacosLoadBalancer),
-    ("org.springframework.cloud.loadbalancer.core.RoundRobinLoadBalancer", SpringRoundRobin),
-    ("org.springframework.cloud.loadbalancer.core.RandomLoadBalancer", SpringRandom),
-    ("org.springframework.cloud.loadbalancer.core.WeightedServiceInstanceListSupplier", SpringWeighted),
-    ("org.springframework.cloud.loadbalancer.core.ZonePreferenceServiceInstanceListSupplier", ZonePreference),
-    ("org.springframework.cloud.loadbalancer.core.HintBasedServiceInstanceListSupplier", Hint),
+    (
+        "com.alibaba.cloud.nacos.loadbalancer.NacosLoadBalancer",
+        NacosLoadBalancer,
+    ),
+    (
+        "org.springframework.cloud.loadbalancer.core.RoundRobinLoadBalancer",
+        SpringRoundRobin,
+    ),
+    (
+        "org.springframework.cloud.loadbalancer.core.RandomLoadBalancer",
+        SpringRandom,
+    ),
+    (
+        "org.springframework.cloud.loadbalancer.core.WeightedServiceInstanceListSupplier",
+        SpringWeighted,
+    ),
+    (
+        "org.springframework.cloud.loadbalancer.core.ZonePreferenceServiceInstanceListSupplier",
+        ZonePreference,
+    ),
+    (
+        "org.springframework.cloud.loadbalancer.core.HintBasedServiceInstanceListSupplier",
+        Hint,
+    ),
 ];
 
 /// What precedes the name of a plugin.
@@ -129,7 +160,12 @@ pub struct UnknownRule {
 
 impl fmt::Display for UnknownRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no load-balancing rule is called \"{}\"; the nearest names are {}", self.name, self.nearest.join(", "))
+        write!(
+            f,
+            "no load-balancing rule is called \"{}\"; the nearest names are {}",
+            self.name,
+            self.nearest.join(", ")
+        )
     }
 }
 
@@ -151,8 +187,15 @@ impl RuleName {
         {
             return Ok(Plugin(plugin.to_string()));
         }
-        let known = NAMES.iter().find(|(known, _)| *known == name || (known.contains('.') && simple(known) == name));
-        known.map(|(_, rule)| rule.clone()).ok_or_else(|| UnknownRule { name: name.to_string(), nearest: nearest(name, 3) })
+        let known = NAMES
+            .iter()
+            .find(|(known, _)| *known == name || (known.contains('.') && simple(known) == name));
+        known
+            .map(|(_, rule)| rule.clone())
+            .ok_or_else(|| UnknownRule {
+                name: name.to_string(),
+                nearest: nearest(name, 3),
+            })
     }
 
     /// The name it is printed with.
@@ -190,7 +233,11 @@ fn nearest(name: &str, count: usize) -> Vec<String> {
         .map(|(known, _)| (distance(&wanted, &simple(known).to_lowercase()), *known))
         .collect();
     ranked.sort_by_key(|(distance, _)| *distance);
-    ranked.into_iter().take(count).map(|(_, known)| known.to_string()).collect()
+    ranked
+        .into_iter()
+        .take(count)
+        .map(|(_, known)| known.to_string())
+        .collect()
 }
 
 /// Levenshtein distance in characters.
@@ -220,7 +267,10 @@ mod tests {
             assert_eq!(RuleName::parse(&rule.name()).as_ref(), Ok(rule));
         }
         assert_eq!(RuleName::parse("BestAvailableRule"), Ok(LeastActive));
-        assert_eq!(RuleName::parse("wasm:canary"), Ok(Plugin("canary".to_string())));
+        assert_eq!(
+            RuleName::parse("wasm:canary"),
+            Ok(Plugin("canary".to_string()))
+        );
     }
 
     #[test]
@@ -229,7 +279,10 @@ mod tests {
         assert_eq!(error.nearest[0], "com.netflix.loadbalancer.RoundRobinRule");
         assert!(error.to_string().contains("RoundRobbinRule"), "{error}");
         // Letter case counts, and so does the package.
-        assert_eq!(RuleName::parse("Round-Robin").unwrap_err().nearest[0], "round-robin");
+        assert_eq!(
+            RuleName::parse("Round-Robin").unwrap_err().nearest[0],
+            "round-robin"
+        );
         assert!(RuleName::parse("org.example.RandomRule").is_err());
         assert!(RuleName::parse("wasm:").is_err());
         assert!(RuleName::parse("").is_err());

@@ -300,14 +300,20 @@ impl fmt::Display for PolicyError {
 impl core::error::Error for PolicyError {}
 
 pub(crate) fn refuse<T>(field: &str, expected: &str) -> Result<T, PolicyError> {
-    Err(PolicyError::Value { field: field.to_string(), expected: expected.to_string() })
+    Err(PolicyError::Value {
+        field: field.to_string(),
+        expected: expected.to_string(),
+    })
 }
 
 impl Policy {
     /// A policy with this rule and the defaults of everything else.
     #[must_use]
     pub fn of(rule: &str) -> Self {
-        Self { rule: rule.to_string(), ..Self::default() }
+        Self {
+            rule: rule.to_string(),
+            ..Self::default()
+        }
     }
 
     /// The same policy with another mode.
@@ -328,13 +334,17 @@ impl Policy {
     /// # Errors
     /// [`PolicyError`] with the field and what it may be.
     pub fn from_json(text: &[u8]) -> Result<Self, PolicyError> {
-        let policy: Self = serde_json::from_slice(text).map_err(|why| PolicyError::Malformed(why.to_string()))?;
+        let policy: Self =
+            serde_json::from_slice(text).map_err(|why| PolicyError::Malformed(why.to_string()))?;
         policy.validate()?;
         Ok(policy)
     }
 
     fn rule_named(field: &str, name: &str) -> Result<RuleName, PolicyError> {
-        RuleName::parse(name).map_err(|unknown| PolicyError::Rule { field: field.to_string(), unknown })
+        RuleName::parse(name).map_err(|unknown| PolicyError::Rule {
+            field: field.to_string(),
+            unknown,
+        })
     }
 
     /// The rule that chooses.
@@ -367,13 +377,33 @@ impl Policy {
         self.sub_rule()?;
         let shares = [
             ("ribbon.blackoutShare", self.ribbon.blackout_share),
-            ("affinity.maxBlackoutShare", self.affinity.max_blackout_share),
+            (
+                "affinity.maxBlackoutShare",
+                self.affinity.max_blackout_share,
+            ),
             ("panicShare", self.panic_share),
-            ("outlier.maxShare", self.outlier.as_ref().map_or(0.0, |outlier| outlier.max_share)),
-            ("outlier.failureShare", self.outlier.as_ref().and_then(|outlier| outlier.failure_share).unwrap_or(0.0)),
-            ("slowStart.minShare", self.slow_start.as_ref().map_or(0.0, |slow| slow.min_share)),
+            (
+                "outlier.maxShare",
+                self.outlier
+                    .as_ref()
+                    .map_or(0.0, |outlier| outlier.max_share),
+            ),
+            (
+                "outlier.failureShare",
+                self.outlier
+                    .as_ref()
+                    .and_then(|outlier| outlier.failure_share)
+                    .unwrap_or(0.0),
+            ),
+            (
+                "slowStart.minShare",
+                self.slow_start.as_ref().map_or(0.0, |slow| slow.min_share),
+            ),
             ("protectThreshold", self.protect_threshold.unwrap_or(0.0)),
-            ("locality.callerShare", self.locality.caller_share.unwrap_or(0.0)),
+            (
+                "locality.callerShare",
+                self.locality.caller_share.unwrap_or(0.0),
+            ),
         ];
         for (field, value) in shares {
             if !(0.0..=1.0).contains(&value) {
@@ -386,9 +416,19 @@ impl Policy {
             ("ewma.penaltyMs", self.ewma.penalty_ms),
             ("ewma.initialMs", self.ewma.initial_ms),
             ("leastRequest.bias", self.least_request.bias),
-            ("outlier.successRateFactor", self.outlier.as_ref().map_or(0.0, |outlier| outlier.success_rate_factor)),
+            (
+                "outlier.successRateFactor",
+                self.outlier
+                    .as_ref()
+                    .map_or(0.0, |outlier| outlier.success_rate_factor),
+            ),
         ];
-        for (field, value) in amounts.into_iter().chain(self.locality.weights.values().map(|w| ("locality.weights", *w))) {
+        for (field, value) in amounts.into_iter().chain(
+            self.locality
+                .weights
+                .values()
+                .map(|w| ("locality.weights", *w)),
+        ) {
             if !(value.is_finite() && value >= 0.0) {
                 return refuse(field, "a finite number of at least 0");
             }
@@ -399,25 +439,47 @@ impl Policy {
         if !(1..=16).contains(&self.least_request.choices) {
             return refuse("leastRequest.choices", "between 1 and 16");
         }
-        if self.hashing.max_ring > 8_388_608 || self.hashing.min_ring > self.hashing.max_ring || self.hashing.max_ring == 0 {
-            return refuse("hashing.minRing and hashing.maxRing", "at most 8388608, the first at most the second");
+        if self.hashing.max_ring > 8_388_608
+            || self.hashing.min_ring > self.hashing.max_ring
+            || self.hashing.max_ring == 0
+        {
+            return refuse(
+                "hashing.minRing and hashing.maxRing",
+                "at most 8388608, the first at most the second",
+            );
         }
         if !(3..=5_000_011).contains(&self.hashing.table) || !is_prime(self.hashing.table) {
             return refuse("hashing.table", "a prime between 3 and 5000011");
         }
-        if self.hashing.bound.is_some_and(|bound| !(bound.is_finite() && bound > 1.0)) {
+        if self
+            .hashing
+            .bound
+            .is_some_and(|bound| !(bound.is_finite() && bound > 1.0))
+        {
             return refuse("hashing.bound", "a finite number above 1");
         }
         if self.locality.overprovisioning < 100 {
             return refuse("locality.overprovisioning", "at least 100 (percent)");
         }
-        if self.outlier.as_ref().is_some_and(|outlier| outlier.interval_ms == 0 || outlier.base_ms == 0) {
+        if self
+            .outlier
+            .as_ref()
+            .is_some_and(|outlier| outlier.interval_ms == 0 || outlier.base_ms == 0)
+        {
             return refuse("outlier.intervalMs and outlier.baseMs", "at least 1");
         }
-        if self.slow_start.as_ref().is_some_and(|slow| !(slow.aggression.is_finite() && slow.aggression > 0.0)) {
+        if self
+            .slow_start
+            .as_ref()
+            .is_some_and(|slow| !(slow.aggression.is_finite() && slow.aggression > 0.0))
+        {
             return refuse("slowStart.aggression", "a finite number above 0");
         }
-        if self.label.as_ref().is_some_and(|label| label.name.is_empty()) {
+        if self
+            .label
+            .as_ref()
+            .is_some_and(|label| label.name.is_empty())
+        {
             return refuse("label.name", "the name of a label");
         }
         let staged = self.outlier.is_some()
@@ -426,14 +488,20 @@ impl Policy {
             || self.panic_share > 0.0
             || self.protect_threshold.is_some();
         if staged && self.mode == Mode::Exact {
-            return refuse("mode", "\"safe\" when a stage (outlier, slowStart, label, panicShare, protectThreshold) is on");
+            return refuse(
+                "mode",
+                "\"safe\" when a stage (outlier, slowStart, label, panicShare, protectThreshold) is on",
+            );
         }
         Ok(())
     }
 }
 
 fn is_prime(number: u32) -> bool {
-    number > 1 && (2..).take_while(|&factor| factor * factor <= number).all(|factor| !number.is_multiple_of(factor))
+    number > 1
+        && (2..)
+            .take_while(|&factor| factor * factor <= number)
+            .all(|factor| !number.is_multiple_of(factor))
 }
 
 #[cfg(test)]
@@ -448,7 +516,11 @@ mod tests {
 
     #[test]
     fn a_document_survives_the_round_trip() {
-        let policy = Policy { outlier: Some(Outlier::default()), zone: Some("za".to_string()), ..Policy::of("p2c-ewma") };
+        let policy = Policy {
+            outlier: Some(Outlier::default()),
+            zone: Some("za".to_string()),
+            ..Policy::of("p2c-ewma")
+        };
         let text = serde_json::to_vec(&policy).expect("a policy is plain data");
         assert_eq!(Policy::from_json(&text), Ok(policy));
     }

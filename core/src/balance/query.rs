@@ -155,7 +155,11 @@ impl Query<'_> {
     /// Whether the stages let the rule choose this member (`safe` mode).
     pub(crate) fn usable(&self, index: u32) -> bool {
         let bits = self.table.bits(index);
-        let verdict = if self.mask.need == Mask::HEALTH { Flags::EJECTED.bits() } else { 0 };
+        let verdict = if self.mask.need == Mask::HEALTH {
+            Flags::EJECTED.bits()
+        } else {
+            0
+        };
         bits & (self.mask.need | verdict) == self.mask.need
             && self.table.weights[index as usize] > 0.0
             && (self.mask.is_plain() || self.passes(index))
@@ -175,11 +179,15 @@ impl Query<'_> {
         if mask.skip_tripped && self.tripped(index) {
             return false;
         }
-        mask.label.is_none_or(|(name, value)| self.labelled(index, name, value))
+        mask.label
+            .is_none_or(|(name, value)| self.labelled(index, name, value))
     }
 
     pub(crate) fn labelled(&self, index: u32, name: &str, value: &str) -> bool {
-        self.table.candidates[index as usize].metadata.get(name).is_some_and(|found| found == value)
+        self.table.candidates[index as usize]
+            .metadata
+            .get(name)
+            .is_some_and(|found| found == value)
     }
 
     pub(crate) fn ejected(&self, index: u32) -> bool {
@@ -204,14 +212,21 @@ impl Query<'_> {
 
     /// False when no circuit can be open now.
     pub(crate) fn trips_possible(&self) -> bool {
-        let until = self.loads.trips_end_ms.load(core::sync::atomic::Ordering::Relaxed);
+        let until = self
+            .loads
+            .trips_end_ms
+            .load(core::sync::atomic::Ordering::Relaxed);
         self.plan.breaks && (self.now < until || !self.table.all_serve())
     }
 
     pub(crate) fn tripped(&self, index: u32) -> bool {
         self.plan.breaks
             && (self.table.bits(index) & Flags::TRIPPED.bits() != 0
-                || self.table.stats[index as usize].tripped(self.now, &self.plan.policy.circuit, self.plan.exact))
+                || self.table.stats[index as usize].tripped(
+                    self.now,
+                    &self.plan.policy.circuit,
+                    self.plan.exact,
+                ))
     }
 
     pub(crate) fn active(&self, index: u32) -> u32 {
@@ -228,7 +243,10 @@ impl Query<'_> {
     pub(crate) fn none_of(&self, members: &[u32]) -> NoPick {
         if members.is_empty() {
             NoPick::NoInstances
-        } else if members.iter().all(|&index| self.table.weights[index as usize] <= 0.0) {
+        } else if members
+            .iter()
+            .all(|&index| self.table.weights[index as usize] <= 0.0)
+        {
             NoPick::NoWeight
         } else {
             NoPick::NoneHealthy

@@ -80,7 +80,14 @@ impl Xoshiro256 {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let mut fill = SplitMix64::new(seed);
-        Self { state: [fill.next_u64(), fill.next_u64(), fill.next_u64(), fill.next_u64()] }
+        Self {
+            state: [
+                fill.next_u64(),
+                fill.next_u64(),
+                fill.next_u64(),
+                fill.next_u64(),
+            ],
+        }
     }
 
     /// The next 64 bits.
@@ -116,7 +123,14 @@ mod tests {
     fn splitmix_gives_the_published_sequence() {
         let mut rng = SplitMix64::new(1_234_567);
         let got = [rng.next_u64(), rng.next_u64(), rng.next_u64()];
-        assert_eq!(got, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+        assert_eq!(
+            got,
+            [
+                6_457_827_717_110_365_317,
+                3_203_168_211_198_807_973,
+                9_817_491_932_198_370_423
+            ]
+        );
     }
 
     #[test]
@@ -128,7 +142,10 @@ mod tests {
             let u = rng.unit();
             assert!((0.0..1.0).contains(&u));
         }
-        assert!(seen.iter().all(|&count| (800..1200).contains(&count)), "{seen:?}");
+        assert!(
+            seen.iter().all(|&count| (800..1200).contains(&count)),
+            "{seen:?}"
+        );
         assert_eq!(rng.int(0), 0);
         assert_eq!(rng.int(1), 0);
     }

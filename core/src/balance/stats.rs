@@ -21,7 +21,11 @@ pub struct Breaker {
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self { threshold: 3, factor_s: 10, max_s: 30 }
+        Self {
+            threshold: 3,
+            factor_s: 10,
+            max_s: 30,
+        }
     }
 }
 
@@ -113,7 +117,9 @@ impl Real {
 
     fn add(&self, by: f64) {
         // The closure never refuses, so the update cannot fail.
-        let _ = self.0.fetch_update(Relaxed, Relaxed, |bits| Some((f64::from_bits(bits) + by).to_bits()));
+        let _ = self.0.fetch_update(Relaxed, Relaxed, |bits| {
+            Some((f64::from_bits(bits) + by).to_bits())
+        });
     }
 }
 
@@ -199,7 +205,11 @@ impl Stats {
     /// Shortest response time in ms; 0 with no sample.
     #[must_use]
     pub fn min_ms(&self) -> f64 {
-        if self.samples.load(Relaxed) == 0 { 0.0 } else { self.least.get() }
+        if self.samples.load(Relaxed) == 0 {
+            0.0
+        } else {
+            self.least.get()
+        }
     }
 
     /// Longest response time in ms; 0 with no sample.
@@ -225,7 +235,11 @@ impl Stats {
     }
 
     pub(crate) fn end(&self, now_ms: u64, loads: &Loads) {
-        if self.active.fetch_update(Relaxed, Relaxed, |count| count.checked_sub(1)).is_ok() {
+        if self
+            .active
+            .fetch_update(Relaxed, Relaxed, |count| count.checked_sub(1))
+            .is_ok()
+        {
             loads.add(self.slot.load(Relaxed), -1);
         }
         self.changed_ms.store(now_ms, Relaxed);
@@ -251,7 +265,9 @@ impl Stats {
         self.failed_ms.store(now_ms, Relaxed);
         let blackout = breaker.blackout_ms(run, exact);
         if blackout > 0 {
-            loads.trips_end_ms.fetch_max(now_ms.saturating_add(blackout as u64), Relaxed);
+            loads
+                .trips_end_ms
+                .fetch_max(now_ms.saturating_add(blackout as u64), Relaxed);
         }
     }
 
@@ -264,13 +280,16 @@ impl Stats {
     /// When the blackout of the last failure ends; 0 when the circuit is closed.
     pub(crate) fn trip_end_ms(&self, breaker: &Breaker, exact: bool) -> u64 {
         match breaker.blackout_ms(self.failure_run.load(Relaxed), exact) {
-            blackout if blackout > 0 => self.failed_ms.load(Relaxed).saturating_add(blackout as u64),
+            blackout if blackout > 0 => {
+                self.failed_ms.load(Relaxed).saturating_add(blackout as u64)
+            }
             _ => 0,
         }
     }
 
     pub(crate) fn tripped(&self, now_ms: u64, breaker: &Breaker, exact: bool) -> bool {
-        self.failure_run.load(Relaxed) >= breaker.threshold && now_ms < self.trip_end_ms(breaker, exact)
+        self.failure_run.load(Relaxed) >= breaker.threshold
+            && now_ms < self.trip_end_ms(breaker, exact)
     }
 
     /// Requests under way; a count that did not change for longer than the window is dropped (Ribbon
@@ -280,7 +299,11 @@ impl Stats {
         if count == 0 || now_ms.saturating_sub(self.changed_ms.load(Relaxed)) <= window_ms {
             return count;
         }
-        if self.active.compare_exchange(count, 0, Relaxed, Relaxed).is_ok() {
+        if self
+            .active
+            .compare_exchange(count, 0, Relaxed, Relaxed)
+            .is_ok()
+        {
             loads.add(self.slot.load(Relaxed), -i64::from(count));
         }
         0
@@ -295,7 +318,11 @@ impl Stats {
     /// Cost estimate decayed to `now_ms`; `initial_ms` before the first sample.
     pub(crate) fn cost(&self, now_ms: u64, decay_ms: f64, initial_ms: f64) -> f64 {
         let (stored, stamp) = (self.ewma.get(), self.ewma_ms.load(Relaxed));
-        let (stored, stamp) = if stored < 0.0 { (initial_ms, stamp) } else { (stored, stamp) };
+        let (stored, stamp) = if stored < 0.0 {
+            (initial_ms, stamp)
+        } else {
+            (stored, stamp)
+        };
         stored * libm::exp(-(now_ms.saturating_sub(stamp) as f64) / decay_ms)
     }
 
@@ -309,10 +336,18 @@ impl Stats {
 
     /// Peak EWMA: a higher sample is taken at once, a lower one slowly.
     pub(crate) fn feed_cost(&self, now_ms: u64, sample_ms: f64, decay_ms: f64, initial_ms: f64) {
-        let stored = if self.ewma.get() < 0.0 { initial_ms } else { self.ewma.get() };
+        let stored = if self.ewma.get() < 0.0 {
+            initial_ms
+        } else {
+            self.ewma.get()
+        };
         let elapsed = now_ms.saturating_sub(self.ewma_ms.load(Relaxed)) as f64;
         let keep = libm::exp(-elapsed / decay_ms);
-        let next = if sample_ms > stored * keep { sample_ms } else { stored * keep + sample_ms * (1.0 - keep) };
+        let next = if sample_ms > stored * keep {
+            sample_ms
+        } else {
+            stored * keep + sample_ms * (1.0 - keep)
+        };
         self.ewma.set(next);
         self.ewma_ms.fetch_max(now_ms, Relaxed);
     }

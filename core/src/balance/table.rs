@@ -64,14 +64,29 @@ fn is_open(bits: u32, weight: f64) -> bool {
 
 impl Table {
     pub(crate) fn new(epoch: u64, entries: Vec<Entry>) -> Self {
-        let zone_name = |candidate: &Candidate| candidate.zone.as_deref().unwrap_or(UNKNOWN_ZONE).to_string();
-        let mut keys: Vec<String> = entries.iter().map(|entry| zone_name(&entry.candidate).to_lowercase()).collect();
+        let zone_name = |candidate: &Candidate| {
+            candidate
+                .zone
+                .as_deref()
+                .unwrap_or(UNKNOWN_ZONE)
+                .to_string()
+        };
+        let mut keys: Vec<String> = entries
+            .iter()
+            .map(|entry| zone_name(&entry.candidate).to_lowercase())
+            .collect();
         let mut names = keys.clone();
         names.sort_unstable();
         names.dedup();
-        let zone_of: Box<[u32]> =
-            keys.iter().map(|key| names.binary_search(key).map_or(0, |zone| zone as u32)).collect();
-        let zone_as_mapped = entries.iter().zip(&keys).map(|(entry, key)| zone_name(&entry.candidate) == *key).collect();
+        let zone_of: Box<[u32]> = keys
+            .iter()
+            .map(|key| names.binary_search(key).map_or(0, |zone| zone as u32))
+            .collect();
+        let zone_as_mapped = entries
+            .iter()
+            .zip(&keys)
+            .map(|(entry, key)| zone_name(&entry.candidate) == *key)
+            .collect();
         keys.clear();
         let mut members: Vec<Vec<u32>> = names.iter().map(|_| Vec::new()).collect();
         for (index, &zone) in zone_of.iter().enumerate() {
@@ -84,9 +99,18 @@ impl Table {
         });
         let mut table = Self {
             epoch,
-            flags: entries.iter().map(|entry| AtomicU32::new(entry.candidate.flags.bits())).collect(),
-            weights: entries.iter().map(|entry| usable_weight(entry.candidate.weight)).collect(),
-            stats: entries.iter().map(|entry| Arc::clone(&entry.stats)).collect(),
+            flags: entries
+                .iter()
+                .map(|entry| AtomicU32::new(entry.candidate.flags.bits()))
+                .collect(),
+            weights: entries
+                .iter()
+                .map(|entry| usable_weight(entry.candidate.weight))
+                .collect(),
+            stats: entries
+                .iter()
+                .map(|entry| Arc::clone(&entry.stats))
+                .collect(),
             joined_ms: entries.iter().map(|entry| entry.joined_ms).collect(),
             zone_of,
             zone_as_mapped,
@@ -99,7 +123,9 @@ impl Table {
             *table.open.get_mut() += u32::from(is_open(bits, weight));
             if serves(bits, weight) {
                 *table.serving.get_mut() += 1;
-                *table.zones[table.zone_of[index as usize] as usize].serving.get_mut() += 1;
+                *table.zones[table.zone_of[index as usize] as usize]
+                    .serving
+                    .get_mut() += 1;
             }
         }
         table
@@ -121,8 +147,11 @@ impl Table {
     /// Sets or clears flags of a member in place.
     pub(crate) fn set_flag(&self, index: u32, flag: Flags, on: bool) {
         let cell = &self.flags[index as usize];
-        let before =
-            if on { cell.fetch_or(flag.bits(), Relaxed) } else { cell.fetch_and(!flag.bits(), Relaxed) };
+        let before = if on {
+            cell.fetch_or(flag.bits(), Relaxed)
+        } else {
+            cell.fetch_and(!flag.bits(), Relaxed)
+        };
         let after = Flags::from_bits(before).with(flag, on).bits();
         let weight = self.weights[index as usize];
         let zone = &self.zones[self.zone_of[index as usize] as usize].serving;
@@ -162,7 +191,11 @@ pub(crate) struct Scope {
 impl Scope {
     pub(crate) fn new(members: Box<[u32]>, reachable: Option<&[bool]>) -> Self {
         let reachable = reachable.map(|up| {
-            members.iter().copied().filter(|&index| up.get(index as usize).copied().unwrap_or(false)).collect()
+            members
+                .iter()
+                .copied()
+                .filter(|&index| up.get(index as usize).copied().unwrap_or(false))
+                .collect()
         });
         Self { members, reachable }
     }
@@ -183,7 +216,11 @@ mod tests {
 
     #[test]
     fn counts_follow_the_flags() {
-        let entry = |candidate| Entry { candidate, stats: Arc::default(), joined_ms: 0 };
+        let entry = |candidate| Entry {
+            candidate,
+            stats: Arc::default(),
+            joined_ms: 0,
+        };
         let table = Table::new(
             1,
             vec![
@@ -194,7 +231,14 @@ mod tests {
         );
         let counts = |table: &Table| (table.serving.load(Relaxed), table.open.load(Relaxed));
         assert_eq!(counts(&table), (1, 2));
-        assert_eq!(table.zones.iter().map(|zone| zone.key.as_str()).collect::<Vec<_>>(), ["unknown", "za"]);
+        assert_eq!(
+            table
+                .zones
+                .iter()
+                .map(|zone| zone.key.as_str())
+                .collect::<Vec<_>>(),
+            ["unknown", "za"]
+        );
         assert_eq!(&*table.zone_as_mapped, [false, true, false]);
         table.set_flag(2, Flags::HEALTHY, true);
         table.set_flag(2, Flags::HEALTHY, true);

@@ -39,7 +39,10 @@ pub fn follows(counts: &[u64], shares: &[f64]) -> bool {
 /// Whether two samples come from one distribution.
 #[must_use]
 pub fn agree(left: &[u64], right: &[u64]) -> bool {
-    let (n, m) = (left.iter().sum::<u64>() as f64, right.iter().sum::<u64>() as f64);
+    let (n, m) = (
+        left.iter().sum::<u64>() as f64,
+        right.iter().sum::<u64>() as f64,
+    );
     if left.len() != right.len() || n == 0.0 || m == 0.0 {
         return false;
     }
@@ -62,7 +65,11 @@ mod tests {
     #[test]
     fn critical_values_are_those_of_the_tables() {
         for (freedom, table) in [(1, 10.828), (6, 22.458), (10, 29.588), (50, 86.661)] {
-            assert!((critical(freedom) - table).abs() < 0.3, "{freedom}: {}", critical(freedom));
+            assert!(
+                (critical(freedom) - table).abs() < 0.3,
+                "{freedom}: {}",
+                critical(freedom)
+            );
         }
     }
 

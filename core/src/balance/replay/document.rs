@@ -7,11 +7,17 @@ use alloc::vec::Vec;
 use serde_json::Value;
 
 pub(super) fn wrong<T>(at: &str, what: impl core::fmt::Display) -> Result<T, Mismatch> {
-    Err(Mismatch { at: at.to_string(), what: what.to_string() })
+    Err(Mismatch {
+        at: at.to_string(),
+        what: what.to_string(),
+    })
 }
 
 fn missing<T>(value: Option<T>, field: &str, kind: &str) -> Result<T, Mismatch> {
-    value.ok_or_else(|| Mismatch { at: field.to_string(), what: format!("the recording needs {kind} here") })
+    value.ok_or_else(|| Mismatch {
+        at: field.to_string(),
+        what: format!("the recording needs {kind} here"),
+    })
 }
 
 pub(super) fn text<'a>(value: &'a Value, field: &str) -> Result<&'a str, Mismatch> {
@@ -23,7 +29,13 @@ pub(super) fn list<'a>(value: &'a Value, field: &str) -> Result<&'a [Value], Mis
 }
 
 pub(super) fn count(value: &Value, field: &str) -> Result<u32, Mismatch> {
-    missing(value[field].as_u64().and_then(|count| u32::try_from(count).ok()), field, "a count")
+    missing(
+        value[field]
+            .as_u64()
+            .and_then(|count| u32::try_from(count).ok()),
+        field,
+        "a count",
+    )
 }
 
 pub(super) fn millis(value: &Value, field: &str) -> Result<u64, Mismatch> {
@@ -50,15 +62,30 @@ pub(super) fn reals(value: &Value, field: &str) -> Result<Vec<f64>, Mismatch> {
 
 /// Indices; null stands for no answer.
 pub(super) fn answers(value: &Value, field: &str) -> Result<Vec<Option<u32>>, Mismatch> {
-    Ok(list(value, field)?.iter().map(|answer| answer.as_u64().map(|index| index as u32)).collect())
+    Ok(list(value, field)?
+        .iter()
+        .map(|answer| answer.as_u64().map(|index| index as u32))
+        .collect())
 }
 
 pub(super) fn near(at: &str, got: f64, expected: f64) -> Result<(), Mismatch> {
     // A step of the last digit: the parser of the recording may be off by one.
     let slack = 1e-14 * libm::fabs(expected);
-    if libm::fabs(got - expected) <= slack { Ok(()) } else { wrong(at, format!("expected {expected}, got {got}")) }
+    if libm::fabs(got - expected) <= slack {
+        Ok(())
+    } else {
+        wrong(at, format!("expected {expected}, got {got}"))
+    }
 }
 
-pub(super) fn same<T: PartialEq + core::fmt::Debug>(at: &str, got: &T, expected: &T) -> Result<(), Mismatch> {
-    if got == expected { Ok(()) } else { wrong(at, format!("expected {expected:?}, got {got:?}")) }
+pub(super) fn same<T: PartialEq + core::fmt::Debug>(
+    at: &str,
+    got: &T,
+    expected: &T,
+) -> Result<(), Mismatch> {
+    if got == expected {
+        Ok(())
+    } else {
+        wrong(at, format!("expected {expected:?}, got {got:?}"))
+    }
 }

@@ -24,7 +24,9 @@ impl Scripted {
         for draw in draws.as_array().map(Vec::as_slice).unwrap_or_default() {
             let value = super::document::real(&draw["value"])?;
             match draw["type"].as_str() {
-                Some("int") => script.draws.push((super::document::count(draw, "bound")?, value)),
+                Some("int") => script
+                    .draws
+                    .push((super::document::count(draw, "bound")?, value)),
                 Some("unit") => script.draws.push((0, value)),
                 _ => return wrong("draws", "a draw is of type int or unit"),
             }
@@ -35,18 +37,29 @@ impl Scripted {
     /// Unit draws with these values.
     #[must_use]
     pub fn units(values: &[f64]) -> Self {
-        Self { draws: values.iter().map(|&value| (0, value)).collect(), ..Self::default() }
+        Self {
+            draws: values.iter().map(|&value| (0, value)).collect(),
+            ..Self::default()
+        }
     }
 
     fn take(&mut self, bound: u32) -> f64 {
-        let name = |bound: u32| if bound == 0 { "unit".to_string() } else { format!("int({bound})") };
+        let name = |bound: u32| {
+            if bound == 0 {
+                "unit".to_string()
+            } else {
+                format!("int({bound})")
+            }
+        };
         let at = self.used;
         self.used += 1;
         match self.draws.get(at) {
             Some(&(wanted, value)) if wanted == bound => value,
             other => {
                 let wanted = other.map_or_else(|| "no draw".to_string(), |(bound, _)| name(*bound));
-                self.complaint.get_or_insert_with(|| format!("draw {at}: expected {wanted}, got {}", name(bound)));
+                self.complaint.get_or_insert_with(|| {
+                    format!("draw {at}: expected {wanted}, got {}", name(bound))
+                });
                 0.0
             }
         }
@@ -59,9 +72,10 @@ impl Scripted {
     pub fn settled(&self, at: &str) -> Result<(), Mismatch> {
         match &self.complaint {
             Some(complaint) => wrong(at, complaint),
-            None if self.used != self.draws.len() => {
-                wrong(at, format!("expected {} draws, got {}", self.draws.len(), self.used))
-            }
+            None if self.used != self.draws.len() => wrong(
+                at,
+                format!("expected {} draws, got {}", self.draws.len(), self.used),
+            ),
             None => Ok(()),
         }
     }

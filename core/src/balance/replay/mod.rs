@@ -38,7 +38,10 @@ impl core::error::Error for Mismatch {}
 
 impl From<PolicyError> for Mismatch {
     fn from(error: PolicyError) -> Self {
-        Self { at: "config".to_string(), what: error.to_string() }
+        Self {
+            at: "config".to_string(),
+            what: error.to_string(),
+        }
     }
 }
 
@@ -54,8 +57,10 @@ impl Recording {
     /// # Errors
     /// [`Mismatch`] when the text is no JSON object with an `id` and a `rule`.
     pub fn parse(json: &str) -> Result<Self, Mismatch> {
-        let document: Value = serde_json::from_str(json)
-            .map_err(|why| Mismatch { at: "document".to_string(), what: why.to_string() })?;
+        let document: Value = serde_json::from_str(json).map_err(|why| Mismatch {
+            at: "document".to_string(),
+            what: why.to_string(),
+        })?;
         text(&document, "id")?;
         text(&document, "rule")?;
         Ok(Self { document })
@@ -107,7 +112,10 @@ impl Recording {
         if self.is_trace() {
             run_trace(&self.document, subject)
         } else {
-            Err(Mismatch { at: self.id().to_string(), what: format!("{} is a table, not a trace", self.id()) })
+            Err(Mismatch {
+                at: self.id().to_string(),
+                what: format!("{} is a table, not a trace", self.id()),
+            })
         }
     }
 }

@@ -17,7 +17,7 @@ use serde_json::Value;
 const CLIENT: &str = "golden";
 /// The clock at the first step.
 const START_MS: u64 = 1_000_000;
-const SEED: u64 = 0x6e61_6372_6974_65;
+const SEED: u64 = 0x006e_6163_7269_7465;
 const ZONE_AWARE: &str = "com.netflix.loadbalancer.ZoneAwareLoadBalancer+";
 const PREDICATE: &str = "com.netflix.loadbalancer.PredicateBasedRule";
 
@@ -49,7 +49,11 @@ struct BuiltIn {
 
 /// The recorded predicate: odd host numbers without a key, even ones with one.
 fn recorded_predicate(candidate: &Candidate, key: Option<&str>) -> bool {
-    let host = candidate.id.split(':').next().and_then(|host| host.rsplit('.').next());
+    let host = candidate
+        .id
+        .split(':')
+        .next()
+        .and_then(|host| host.rsplit('.').next());
     let number: u32 = host.and_then(|number| number.parse().ok()).unwrap_or(0);
     (number % 2 == 1) == key.is_none()
 }
@@ -68,7 +72,11 @@ impl Subject for BuiltIn {
     }
 
     fn finish(&mut self, id: &str, now_ms: u64, response_ms: f64) {
-        let report = Report { outcome: Outcome::Success, response_ms: Some(response_ms), retry_after_ms: None };
+        let report = Report {
+            outcome: Outcome::Success,
+            response_ms: Some(response_ms),
+            retry_after_ms: None,
+        };
         self.balancer.finish_id(id, now_ms, report);
     }
 
@@ -87,8 +95,17 @@ impl Subject for BuiltIn {
 
     fn choose(&mut self, now_ms: u64, rng: &mut dyn Rng, key: Option<&str>) -> Option<u32> {
         let pick = match &self.turns {
-            Some(turns) => self.balancer.choose_where(now_ms, turns, |_, candidate| recorded_predicate(candidate, key)),
-            None => self.balancer.choose(now_ms, rng, &Context { key, ..Context::default() }),
+            Some(turns) => self.balancer.choose_where(now_ms, turns, |_, candidate| {
+                recorded_predicate(candidate, key)
+            }),
+            None => self.balancer.choose(
+                now_ms,
+                rng,
+                &Context {
+                    key,
+                    ..Context::default()
+                },
+            ),
         };
         pick.ok().map(|pick| pick.index)
     }
@@ -101,15 +118,24 @@ pub(super) fn policy(document: &Value, mode: Mode) -> Result<Policy, Mismatch> {
         policy.rule = "round-robin".to_string();
     }
     policy.ribbon.zone_aware = document["balancer"] == "zone_aware";
-    policy.retry.window_ms = document["max_retry_ms"].as_i64().unwrap_or(policy.retry.window_ms);
+    policy.retry.window_ms = document["max_retry_ms"]
+        .as_i64()
+        .unwrap_or(policy.retry.window_ms);
     // The sub-rule of a retry was passed by constructor; only the random one draws.
-    let draws = document["steps"].as_array().is_some_and(|steps| steps.iter().any(|step| step["draws"].is_array()));
+    let draws = document["steps"]
+        .as_array()
+        .is_some_and(|steps| steps.iter().any(|step| step["draws"].is_array()));
     if draws && policy.rule.ends_with("RetryRule") {
         policy.sub_rule = "random".to_string();
     }
     let mut properties = BTreeMap::new();
     for (key, value) in document["config"].as_object().into_iter().flatten() {
-        properties.insert(key.clone(), value.as_str().map_or_else(|| value.to_string(), ToString::to_string));
+        properties.insert(
+            key.clone(),
+            value
+                .as_str()
+                .map_or_else(|| value.to_string(), ToString::to_string),
+        );
     }
     Ok(policy.with_properties(CLIENT, &properties)?)
 }
@@ -145,11 +171,22 @@ pub fn run_trace(document: &Value, subject: &mut dyn Subject) -> Result<u32, Mis
     for server in list(document, "servers")? {
         let mut candidate = Candidate::new(text(server, "id")?);
         candidate.zone = server["zone"].as_str().map(String::from);
-        servers.push(Server { candidate, answers: true, reached: true });
+        servers.push(Server {
+            candidate,
+            answers: true,
+            reached: true,
+        });
     }
     let list_of_all = (0..servers.len()).collect();
     let probes = document["reachable"] == "alive_at_last_ping";
-    let mut world = World { subject, servers, list: list_of_all, probes, now: START_MS, compared: 0 };
+    let mut world = World {
+        subject,
+        servers,
+        list: list_of_all,
+        probes,
+        now: START_MS,
+        compared: 0,
+    };
     world.publish();
     for (number, step) in list(document, "steps")?.iter().enumerate() {
         let at = format!("step {number} ({})", text(step, "op")?);
@@ -165,14 +202,27 @@ pub fn run_trace(document: &Value, subject: &mut dyn Subject) -> Result<u32, Mis
 
 impl World<'_> {
     fn publish(&mut self) {
-        let candidates = self.list.iter().map(|&server| self.servers[server].candidate.clone()).collect();
-        let reached: Vec<bool> = self.list.iter().map(|&server| self.servers[server].reached).collect();
-        self.subject.update(self.now, candidates, self.probes.then_some(&reached));
+        let candidates = self
+            .list
+            .iter()
+            .map(|&server| self.servers[server].candidate.clone())
+            .collect();
+        let reached: Vec<bool> = self
+            .list
+            .iter()
+            .map(|&server| self.servers[server].reached)
+            .collect();
+        self.subject
+            .update(self.now, candidates, self.probes.then_some(&reached));
     }
 
     fn server(&mut self, step: &Value) -> Result<usize, Mismatch> {
         let server = count(step, "server")? as usize;
-        if server < self.servers.len() { Ok(server) } else { wrong("server", "no such server in the recording") }
+        if server < self.servers.len() {
+            Ok(server)
+        } else {
+            wrong("server", "no such server in the recording")
+        }
     }
 
     fn flag(&mut self, server: usize, flag: Flags, on: bool) {
@@ -202,13 +252,18 @@ impl World<'_> {
             "ping" => {
                 for server in &mut self.servers {
                     server.reached = server.answers;
-                    server.candidate.flags = server.candidate.flags.with(Flags::ALIVE, server.answers);
+                    server.candidate.flags =
+                        server.candidate.flags.with(Flags::ALIVE, server.answers);
                 }
                 self.publish();
             }
             "set_servers" => {
                 let next = answers(step, "servers")?;
-                self.list = next.into_iter().flatten().map(|server| server as usize).collect();
+                self.list = next
+                    .into_iter()
+                    .flatten()
+                    .map(|server| server as usize)
+                    .collect();
                 if self.list.iter().any(|&server| server >= self.servers.len()) {
                     return wrong("servers", "no such server in the recording");
                 }
@@ -224,24 +279,28 @@ impl World<'_> {
             "request_start" => {
                 let server = self.server(step)?;
                 for _ in 0..count(step, "count")? {
-                    self.subject.start(&self.servers[server].candidate.id, self.now);
+                    self.subject
+                        .start(&self.servers[server].candidate.id, self.now);
                 }
             }
             "request_success" => {
                 let server = self.server(step)?;
                 let response = real(&step["response_ms"])?;
-                self.subject.finish(&self.servers[server].candidate.id, self.now, response);
+                self.subject
+                    .finish(&self.servers[server].candidate.id, self.now, response);
             }
             "connection_failure" => {
                 let server = self.server(step)?;
                 for _ in 0..count(step, "count")? {
-                    self.subject.fail(&self.servers[server].candidate.id, self.now);
+                    self.subject
+                        .fail(&self.servers[server].candidate.id, self.now);
                 }
             }
             "response_times" => {
                 let server = self.server(step)?;
                 for response in reals(step, "ms")? {
-                    self.subject.observe(&self.servers[server].candidate.id, response);
+                    self.subject
+                        .observe(&self.servers[server].candidate.id, response);
                 }
             }
             "advance_ms" => self.now += millis(step, "value")?,
@@ -262,12 +321,20 @@ impl World<'_> {
     }
 
     /// The server that was chosen; an index outside the list is a mismatch.
-    fn chosen(&mut self, rng: &mut dyn Rng, key: Option<&str>, at: &str) -> Result<Option<u32>, Mismatch> {
+    fn chosen(
+        &mut self,
+        rng: &mut dyn Rng,
+        key: Option<&str>,
+        at: &str,
+    ) -> Result<Option<u32>, Mismatch> {
         match self.subject.choose(self.now, rng, key) {
             None => Ok(None),
             Some(index) => match self.list.get(index as usize) {
                 Some(&server) => Ok(Some(server as u32)),
-                None => wrong(at, format!("index {index} is outside the list of {}", self.list.len())),
+                None => wrong(
+                    at,
+                    format!("index {index} is outside the list of {}", self.list.len()),
+                ),
             },
         }
     }
@@ -293,7 +360,10 @@ impl World<'_> {
             let server = self.chosen(&mut rng, None, at)?;
             counts[server.map_or(none, |server| server as usize)] += 1;
         }
-        let mut recorded: Vec<u64> = reals(step, "observed")?.into_iter().map(|count| count as u64).collect();
+        let mut recorded: Vec<u64> = reals(step, "observed")?
+            .into_iter()
+            .map(|count| count as u64)
+            .collect();
         recorded.push(u64::from(count(step, "observed_none")?));
         self.compared += 1;
         compare_shares(at, &counts, &recorded, real(&step["tolerance_abs"])?)
@@ -301,12 +371,23 @@ impl World<'_> {
 }
 
 /// Both tests of a recorded distribution: the allowed difference of each share, and χ² of the two samples.
-pub(super) fn compare_shares(at: &str, counts: &[u64], recorded: &[u64], tolerance: f64) -> Result<(), Mismatch> {
-    let share = |counts: &[u64], place: usize| counts[place] as f64 / counts.iter().sum::<u64>().max(1) as f64;
+pub(super) fn compare_shares(
+    at: &str,
+    counts: &[u64],
+    recorded: &[u64],
+    tolerance: f64,
+) -> Result<(), Mismatch> {
+    let share = |counts: &[u64], place: usize| {
+        counts[place] as f64 / counts.iter().sum::<u64>().max(1) as f64
+    };
     let off = counts.len() != recorded.len()
-        || (0..counts.len()).any(|place| libm::fabs(share(counts, place) - share(recorded, place)) > tolerance);
+        || (0..counts.len())
+            .any(|place| libm::fabs(share(counts, place) - share(recorded, place)) > tolerance);
     if off || !chi_square::agree(counts, recorded) {
-        return wrong(at, format!("the shares differ: expected {recorded:?}, got {counts:?}"));
+        return wrong(
+            at,
+            format!("the shares differ: expected {recorded:?}, got {counts:?}"),
+        );
     }
     Ok(())
 }

@@ -18,7 +18,10 @@ pub(crate) struct Availability {
 
 impl Availability {
     pub(crate) fn continued(&self) -> Self {
-        Self { inner: self.inner.continued(), filtered: self.filtered.continued() }
+        Self {
+            inner: self.inner.continued(),
+            filtered: self.filtered.continued(),
+        }
     }
 
     pub(crate) fn choose(&self, q: &Query<'_>, scope: &Scope) -> Result<u32, NoPick> {
@@ -31,8 +34,13 @@ impl Availability {
         }
         let members = &scope.members;
         self.filtered
-            .among(members, |index| q.usable_if_safe(index) && q.available(index))
-            .or_else(|| self.filtered.among(members, |index| q.usable_if_safe(index)))
+            .among(members, |index| {
+                q.usable_if_safe(index) && q.available(index)
+            })
+            .or_else(|| {
+                self.filtered
+                    .among(members, |index| q.usable_if_safe(index))
+            })
             .ok_or_else(|| q.none_of(members))
     }
 }

@@ -15,10 +15,17 @@ pub(crate) struct BestAvailable {
 
 impl BestAvailable {
     pub(crate) fn continued(&self) -> Self {
-        Self { fallback: self.fallback.continued() }
+        Self {
+            fallback: self.fallback.continued(),
+        }
     }
 
-    pub(crate) fn choose(&self, q: &Query<'_>, scope: &Scope, rng: &mut dyn Rng) -> Result<u32, NoPick> {
+    pub(crate) fn choose(
+        &self,
+        q: &Query<'_>,
+        scope: &Scope,
+        rng: &mut dyn Rng,
+    ) -> Result<u32, NoPick> {
         match least(q, &scope.members, q.plan.policy.ribbon.tie, rng) {
             Some(index) => Ok(index),
             None => self.fallback.choose(q, scope),

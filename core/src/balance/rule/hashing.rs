@@ -19,7 +19,12 @@ pub(crate) fn of_request(q: &Query<'_>, rng: &mut dyn Rng) -> u64 {
 /// Members with weight, each id once, in the order of their ids: the order of the list must not matter.
 pub(crate) fn placed(table: &Table, scope: &Scope) -> Vec<u32> {
     let id = |index: u32| table.candidates[index as usize].id.as_str();
-    let mut members: Vec<u32> = scope.members.iter().copied().filter(|&index| table.weights[index as usize] > 0.0).collect();
+    let mut members: Vec<u32> = scope
+        .members
+        .iter()
+        .copied()
+        .filter(|&index| table.weights[index as usize] > 0.0)
+        .collect();
     members.sort_by(|&a, &b| id(a).cmp(id(b)).then(a.cmp(&b)));
     members.dedup_by(|b, a| id(*a) == id(*b));
     members
@@ -27,7 +32,9 @@ pub(crate) fn placed(table: &Table, scope: &Scope) -> Vec<u32> {
 
 /// True when one more request would take the member over its bounded share.
 pub(crate) fn is_full(q: &Query<'_>, index: u32, weight_sum: f64) -> bool {
-    let Some(bound) = q.plan.policy.hashing.bound else { return false };
+    let Some(bound) = q.plan.policy.hashing.bound else {
+        return false;
+    };
     let running = q.loads.total.load(Relaxed).max(0) as f64;
     let share = q.table.weights[index as usize] / weight_sum;
     f64::from(q.active(index)) + 1.0 > libm::ceil(bound * (running + 1.0) * share)

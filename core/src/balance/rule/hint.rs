@@ -22,7 +22,12 @@ pub(crate) fn keeps(q: &Query<'_>, hint: Option<&str>, index: u32) -> bool {
     hint.is_none_or(|hint| q.labelled(index, LABEL, hint))
 }
 
-pub(crate) fn choose(position: &Position, q: &Query<'_>, scope: &Scope, rng: &mut dyn Rng) -> Result<u32, NoPick> {
+pub(crate) fn choose(
+    position: &Position,
+    q: &Query<'_>,
+    scope: &Scope,
+    rng: &mut dyn Rng,
+) -> Result<u32, NoPick> {
     match applied(q, scope) {
         None => position.choose(q, &scope.members, rng),
         hint => position.among(q, &scope.members, |index| keeps(q, hint, index), rng),

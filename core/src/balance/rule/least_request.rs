@@ -26,13 +26,24 @@ pub(crate) struct LeastRequest {
 
 impl LeastRequest {
     pub(crate) fn new(table: &Table, scope: &Scope) -> Self {
-        let mut weights = scope.members.iter().map(|&index| table.weights[index as usize]).filter(|&weight| weight > 0.0);
+        let mut weights = scope
+            .members
+            .iter()
+            .map(|&index| table.weights[index as usize])
+            .filter(|&weight| weight > 0.0);
         let first = weights.next();
         let equal = weights.all(|weight| Some(weight) == first);
-        Self { weights: (!equal).then(|| WeightTable::serving(table, &scope.members)) }
+        Self {
+            weights: (!equal).then(|| WeightTable::serving(table, &scope.members)),
+        }
     }
 
-    pub(crate) fn choose(&self, q: &Query<'_>, scope: &Scope, rng: &mut dyn Rng) -> Result<u32, NoPick> {
+    pub(crate) fn choose(
+        &self,
+        q: &Query<'_>,
+        scope: &Scope,
+        rng: &mut dyn Rng,
+    ) -> Result<u32, NoPick> {
         let members = &scope.members;
         let settings = &q.plan.policy.least_request;
         let choices = (settings.choices as usize).clamp(1, MOST_CHOICES);
@@ -47,7 +58,9 @@ impl LeastRequest {
             }
         }
         if self.weights.is_some() && !settings.full_scan {
-            return roulette(q, members, rng, |index| q.table.weights[index as usize] * relief(q, index));
+            return roulette(q, members, rng, |index| {
+                q.table.weights[index as usize] * relief(q, index)
+            });
         }
         least(q, members, Tie::Random, rng).ok_or_else(|| q.none_of(members))
     }
@@ -55,8 +68,15 @@ impl LeastRequest {
 
 /// What is left of a weight under the member's load.
 fn relief(q: &Query<'_>, index: u32) -> f64 {
-    let (running, bias) = (f64::from(q.active(index)) + 1.0, q.plan.policy.least_request.bias);
-    if bias == 1.0 { 1.0 / running } else { libm::pow(running, -bias) }
+    let (running, bias) = (
+        f64::from(q.active(index)) + 1.0,
+        q.plan.policy.least_request.bias,
+    );
+    if bias == 1.0 {
+        1.0 / running
+    } else {
+        libm::pow(running, -bias)
+    }
 }
 
 fn drawn_evenly(q: &Query<'_>, members: &[u32], choices: usize, rng: &mut dyn Rng) -> Option<u32> {
@@ -98,7 +118,13 @@ fn drawn_evenly(q: &Query<'_>, members: &[u32], choices: usize, rng: &mut dyn Rn
     None
 }
 
-fn drawn_by_weight(q: &Query<'_>, members: &[u32], weights: &WeightTable, choices: usize, rng: &mut dyn Rng) -> Option<u32> {
+fn drawn_by_weight(
+    q: &Query<'_>,
+    members: &[u32],
+    weights: &WeightTable,
+    choices: usize,
+    rng: &mut dyn Rng,
+) -> Option<u32> {
     let mut drawn = [(0, 0.0); MOST_CHOICES];
     let mut sum = 0.0;
     for slot in drawn.iter_mut().take(choices) {

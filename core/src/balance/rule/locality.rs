@@ -20,14 +20,21 @@ pub(crate) fn zone(q: &Query<'_>, rng: &mut dyn Rng) -> Option<usize> {
     let weigh = |zone: usize| {
         let entry = &q.table.zones[zone];
         let healthy = f64::from(entry.serving.load(Relaxed)) / entry.members.len().max(1) as f64;
-        let named = policy.locality.weights.iter().find(|(name, _)| name.to_lowercase() == entry.key);
+        let named = policy
+            .locality
+            .weights
+            .iter()
+            .find(|(name, _)| name.to_lowercase() == entry.key);
         named.map_or(1.0, |(_, weight)| *weight) * (over * healthy).min(1.0)
     };
     by_weight(q.table.zones.len(), weigh, rng)
 }
 
 fn position(q: &Query<'_>, own: &str) -> Option<usize> {
-    q.table.zones.iter().position(|zone| zone.key.eq_ignore_ascii_case(own))
+    q.table
+        .zones
+        .iter()
+        .position(|zone| zone.key.eq_ignore_ascii_case(own))
 }
 
 /// Own zone up to its share of the members, the rest by the members of the others.
@@ -35,12 +42,25 @@ fn near(q: &Query<'_>, own: usize, rng: &mut dyn Rng) -> Option<usize> {
     let serving = |zone: usize| f64::from(q.table.zones[zone].serving.load(Relaxed));
     let zones = q.table.zones.len();
     let total: f64 = (0..zones).map(serving).sum();
-    let callers = q.plan.policy.locality.caller_share.unwrap_or(1.0 / zones as f64);
-    let kept = if callers > 0.0 { (serving(own) / total.max(1.0) / callers).min(1.0) } else { 1.0 };
+    let callers = q
+        .plan
+        .policy
+        .locality
+        .caller_share
+        .unwrap_or(1.0 / zones as f64);
+    let kept = if callers > 0.0 {
+        (serving(own) / total.max(1.0) / callers).min(1.0)
+    } else {
+        1.0
+    };
     if serving(own) > 0.0 && rng.unit() < kept {
         return Some(own);
     }
-    by_weight(zones, |zone| if zone == own { 0.0 } else { serving(zone) }, rng)
+    by_weight(
+        zones,
+        |zone| if zone == own { 0.0 } else { serving(zone) },
+        rng,
+    )
 }
 
 fn by_weight(zones: usize, weigh: impl Fn(usize) -> f64, rng: &mut dyn Rng) -> Option<usize> {

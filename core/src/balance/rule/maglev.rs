@@ -33,11 +33,23 @@ struct Walk {
 impl Maglev {
     pub(crate) fn new(table: &Table, scope: &Scope, size: u32) -> Self {
         let members = placed(table, scope);
-        let weight_sum = members.iter().map(|&index| table.weights[index as usize]).sum();
-        Self { entries: fill(table, &members, size), members, weight_sum }
+        let weight_sum = members
+            .iter()
+            .map(|&index| table.weights[index as usize])
+            .sum();
+        Self {
+            entries: fill(table, &members, size),
+            members,
+            weight_sum,
+        }
     }
 
-    pub(crate) fn choose(&self, q: &Query<'_>, scope: &Scope, rng: &mut dyn Rng) -> Result<u32, NoPick> {
+    pub(crate) fn choose(
+        &self,
+        q: &Query<'_>,
+        scope: &Scope,
+        rng: &mut dyn Rng,
+    ) -> Result<u32, NoPick> {
         let size = self.entries.len() as u64;
         if size == 0 {
             return Err(q.none_of(&scope.members));
@@ -68,7 +80,8 @@ impl Maglev {
                 full = full.or(Some(index));
             }
         }
-        full.or_else(|| twin(q, scope)).ok_or_else(|| q.none_of(&scope.members))
+        full.or_else(|| twin(q, scope))
+            .ok_or_else(|| q.none_of(&scope.members))
     }
 }
 
@@ -77,7 +90,10 @@ fn fill(table: &Table, members: &[u32], size: u32) -> Box<[u32]> {
         return Box::default();
     }
     let size = u64::from(size);
-    let most = members.iter().map(|&index| table.weights[index as usize]).fold(0.0, f64::max);
+    let most = members
+        .iter()
+        .map(|&index| table.weights[index as usize])
+        .fold(0.0, f64::max);
     let mut walks: Vec<Walk> = members
         .iter()
         .map(|&index| {

@@ -64,7 +64,13 @@ impl Rule {
         let policy = &plan.policy;
         let position = || Position::new(policy.start_position);
         let cluster = |healthy_first| {
-            nacos_cluster::NacosCluster::new(table, scope, policy.cluster.as_deref(), plan.exact, healthy_first)
+            nacos_cluster::NacosCluster::new(
+                table,
+                scope,
+                policy.cluster.as_deref(),
+                plan.exact,
+                healthy_first,
+            )
         };
         match name {
             RuleName::RoundRobin => Self::RoundRobin(round_robin::RoundRobin::default()),
@@ -72,9 +78,15 @@ impl Rule {
             RuleName::Retry => Self::Retry(Box::new(Self::new(&plan.sub_rule, plan, table, scope))),
             RuleName::Availability => Self::Availability(availability::Availability::default()),
             RuleName::LeastActive => Self::BestAvailable(best_available::BestAvailable::default()),
-            RuleName::ResponseTime => Self::ResponseTime(response_time::ResponseTime::new(scope, true)),
-            RuleName::ResponseTimeDeprecated => Self::ResponseTime(response_time::ResponseTime::new(scope, false)),
-            RuleName::ZoneAvoidance => Self::ZoneAvoidance(zone_avoidance::ZoneAvoidance::default()),
+            RuleName::ResponseTime => {
+                Self::ResponseTime(response_time::ResponseTime::new(scope, true))
+            }
+            RuleName::ResponseTimeDeprecated => {
+                Self::ResponseTime(response_time::ResponseTime::new(scope, false))
+            }
+            RuleName::ZoneAvoidance => {
+                Self::ZoneAvoidance(zone_avoidance::ZoneAvoidance::default())
+            }
             RuleName::NacosWeighted => {
                 Self::NacosWeighted(nacos_weighted::NacosWeighted::new(table, scope, plan.exact))
             }
@@ -82,9 +94,11 @@ impl Rule {
             RuleName::NacosLoadBalancer => Self::NacosCluster(cluster(false)),
             RuleName::SpringRoundRobin => Self::SpringRoundRobin(position()),
             RuleName::SpringRandom => Self::SpringRandom,
-            RuleName::SpringWeighted => {
-                Self::SpringWeighted(spring_weighted::SpringWeighted::new(table, scope, position()))
-            }
+            RuleName::SpringWeighted => Self::SpringWeighted(spring_weighted::SpringWeighted::new(
+                table,
+                scope,
+                position(),
+            )),
             RuleName::ZonePreference => Self::ZonePreference(zone_preference::ZonePreference::new(
                 table,
                 scope,
@@ -92,12 +106,20 @@ impl Rule {
                 position(),
             )),
             RuleName::Hint => Self::Hint(position()),
-            RuleName::SmoothWeighted => Self::Smooth(smooth::Smooth::new(table, scope, policy.failure_aware)),
-            RuleName::LeastRequest => Self::LeastRequest(least_request::LeastRequest::new(table, scope)),
+            RuleName::SmoothWeighted => {
+                Self::Smooth(smooth::Smooth::new(table, scope, policy.failure_aware))
+            }
+            RuleName::LeastRequest => {
+                Self::LeastRequest(least_request::LeastRequest::new(table, scope))
+            }
             RuleName::P2cEwma => Self::P2c,
             RuleName::RingHash => Self::Ring(ring::Ring::new(table, scope, &policy.hashing)),
-            RuleName::Maglev => Self::Maglev(maglev::Maglev::new(table, scope, policy.hashing.table)),
-            RuleName::LocalityWeighted | RuleName::Plugin(_) => Self::new(&plan.sub_rule, plan, table, scope),
+            RuleName::Maglev => {
+                Self::Maglev(maglev::Maglev::new(table, scope, policy.hashing.table))
+            }
+            RuleName::LocalityWeighted | RuleName::Plugin(_) => {
+                Self::new(&plan.sub_rule, plan, table, scope)
+            }
         }
     }
 
@@ -112,10 +134,18 @@ impl Rule {
     ) -> Self {
         match self {
             Self::RoundRobin(rule) => Self::RoundRobin(rule.continued()),
-            Self::Retry(inner) => Self::Retry(Box::new(inner.continued(&plan.sub_rule, plan, old, table, scope))),
+            Self::Retry(inner) => Self::Retry(Box::new(inner.continued(
+                &plan.sub_rule,
+                plan,
+                old,
+                table,
+                scope,
+            ))),
             Self::Availability(rule) => Self::Availability(rule.continued()),
             Self::BestAvailable(rule) => Self::BestAvailable(rule.continued()),
-            Self::ResponseTime(rule) => Self::ResponseTime(rule.continued(table, scope, plan.exact)),
+            Self::ResponseTime(rule) => {
+                Self::ResponseTime(rule.continued(table, scope, plan.exact))
+            }
             Self::ZoneAvoidance(rule) => Self::ZoneAvoidance(rule.continued()),
             Self::SpringRoundRobin(position) => Self::SpringRoundRobin(position.continued()),
             Self::Hint(position) => Self::Hint(position.continued()),
@@ -123,7 +153,9 @@ impl Rule {
             Self::ZonePreference(rule) => {
                 Self::ZonePreference(rule.continued(table, scope, plan.policy.zone.as_deref()))
             }
-            Self::Smooth(rule) => Self::Smooth(rule.continued(old, table, scope, plan.policy.failure_aware)),
+            Self::Smooth(rule) => {
+                Self::Smooth(rule.continued(old, table, scope, plan.policy.failure_aware))
+            }
             Self::Random
             | Self::NacosWeighted(_)
             | Self::NacosCluster(_)
@@ -135,7 +167,12 @@ impl Rule {
         }
     }
 
-    pub(crate) fn choose(&self, q: &Query<'_>, scope: &Scope, rng: &mut dyn Rng) -> Result<u32, NoPick> {
+    pub(crate) fn choose(
+        &self,
+        q: &Query<'_>,
+        scope: &Scope,
+        rng: &mut dyn Rng,
+    ) -> Result<u32, NoPick> {
         match self {
             Self::RoundRobin(rule) => rule.choose(q, scope),
             Self::Random => random::choose(q, scope, rng),
@@ -186,7 +223,10 @@ impl Rule {
 
     /// True when asking again gives the same answer until something changes.
     pub(crate) fn is_sticky(&self) -> bool {
-        matches!(self, Self::BestAvailable(_) | Self::Ring(_) | Self::Maglev(_))
+        matches!(
+            self,
+            Self::BestAvailable(_) | Self::Ring(_) | Self::Maglev(_)
+        )
     }
 
     /// True when the rule reads cost estimates.

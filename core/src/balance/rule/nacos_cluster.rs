@@ -20,19 +20,42 @@ pub(crate) struct NacosCluster {
 
 impl NacosCluster {
     /// `healthy_first`: unhealthy members do not make the own cluster count as present (`NacosRule`).
-    pub(crate) fn new(table: &Table, scope: &Scope, own: Option<&str>, exact: bool, healthy_first: bool) -> Self {
+    pub(crate) fn new(
+        table: &Table,
+        scope: &Scope,
+        own: Option<&str>,
+        exact: bool,
+        healthy_first: bool,
+    ) -> Self {
         let own = own.map(str::trim).filter(|own| !own.is_empty());
         let counts = |index: u32| !healthy_first || table.bits(index) & Flags::HEALTHY.bits() != 0;
         let same = |index: u32| own == Some(table.candidates[index as usize].cluster.as_str());
-        let near: Vec<u32> =
-            scope.members.iter().copied().filter(|&index| same(index) && (!exact || counts(index))).collect();
+        let near: Vec<u32> = scope
+            .members
+            .iter()
+            .copied()
+            .filter(|&index| same(index) && (!exact || counts(index)))
+            .collect();
         let build = |members: &[u32]| {
-            if exact { recorded(table, members) } else { WeightTable::serving(table, members) }
+            if exact {
+                recorded(table, members)
+            } else {
+                WeightTable::serving(table, members)
+            }
         };
-        Self { near_weights: build(&near), all_weights: build(&scope.members), near }
+        Self {
+            near_weights: build(&near),
+            all_weights: build(&scope.members),
+            near,
+        }
     }
 
-    pub(crate) fn choose(&self, q: &Query<'_>, scope: &Scope, rng: &mut dyn Rng) -> Result<u32, NoPick> {
+    pub(crate) fn choose(
+        &self,
+        q: &Query<'_>,
+        scope: &Scope,
+        rng: &mut dyn Rng,
+    ) -> Result<u32, NoPick> {
         if q.plan.exact {
             return if self.near.is_empty() {
                 draw_recorded(&self.all_weights, &scope.members, rng)

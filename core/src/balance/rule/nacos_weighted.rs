@@ -16,12 +16,18 @@ pub(crate) struct NacosWeighted {
 
 /// The table of the original over the healthy ones of these members.
 pub(super) fn recorded(table: &Table, members: &[u32]) -> WeightTable {
-    let healthy = members.iter().filter(|&&index| table.bits(index) & Flags::HEALTHY.bits() != 0);
+    let healthy = members
+        .iter()
+        .filter(|&&index| table.bits(index) & Flags::HEALTHY.bits() != 0);
     WeightTable::of(healthy.map(|&index| (index, table.candidates[index as usize].weight)))
 }
 
 /// A draw from such a table with the errors of the original.
-pub(super) fn draw_recorded(weights: &WeightTable, members: &[u32], rng: &mut dyn Rng) -> Result<u32, NoPick> {
+pub(super) fn draw_recorded(
+    weights: &WeightTable,
+    members: &[u32],
+    rng: &mut dyn Rng,
+) -> Result<u32, NoPick> {
     if members.is_empty() {
         return Err(NoPick::NoInstances);
     }
@@ -37,10 +43,21 @@ pub(super) fn draw_recorded(weights: &WeightTable, members: &[u32], rng: &mut dy
 impl NacosWeighted {
     pub(crate) fn new(table: &Table, scope: &Scope, exact: bool) -> Self {
         let members = &scope.members;
-        Self { weights: if exact { recorded(table, members) } else { WeightTable::serving(table, members) } }
+        Self {
+            weights: if exact {
+                recorded(table, members)
+            } else {
+                WeightTable::serving(table, members)
+            },
+        }
     }
 
-    pub(crate) fn choose(&self, q: &Query<'_>, scope: &Scope, rng: &mut dyn Rng) -> Result<u32, NoPick> {
+    pub(crate) fn choose(
+        &self,
+        q: &Query<'_>,
+        scope: &Scope,
+        rng: &mut dyn Rng,
+    ) -> Result<u32, NoPick> {
         if q.plan.exact {
             draw_recorded(&self.weights, &scope.members, rng)
         } else {

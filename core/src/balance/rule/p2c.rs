@@ -22,7 +22,11 @@ pub(crate) fn choose(q: &Query<'_>, scope: &Scope, rng: &mut dyn Rng) -> Result<
         return Err(NoPick::NoInstances);
     }
     if count == 1 {
-        return if q.usable(members[0]) { Ok(members[0]) } else { Err(q.none_of(members)) };
+        return if q.usable(members[0]) {
+            Ok(members[0])
+        } else {
+            Err(q.none_of(members))
+        };
     }
     let mut held: Option<u32> = None;
     for _ in 0..PAIRS {
@@ -37,7 +41,11 @@ pub(crate) fn choose(q: &Query<'_>, scope: &Scope, rng: &mut dyn Rng) -> Result<
             match held {
                 None => held = Some(index),
                 Some(first) if first != index => {
-                    return Ok(if load(q, index) < load(q, first) { index } else { first });
+                    return Ok(if load(q, index) < load(q, first) {
+                        index
+                    } else {
+                        first
+                    });
                 }
                 Some(_) => {}
             }
@@ -47,6 +55,10 @@ pub(crate) fn choose(q: &Query<'_>, scope: &Scope, rng: &mut dyn Rng) -> Result<
         return Ok(index);
     }
     let usable = members.iter().copied().filter(|&index| q.usable(index));
-    let least = usable.map(|index| (index, load(q, index))).min_by(|(_, a), (_, b)| a.total_cmp(b));
-    least.map(|(index, _)| index).ok_or_else(|| q.none_of(members))
+    let least = usable
+        .map(|index| (index, load(q, index)))
+        .min_by(|(_, a), (_, b)| a.total_cmp(b));
+    least
+        .map(|(index, _)| index)
+        .ok_or_else(|| q.none_of(members))
 }

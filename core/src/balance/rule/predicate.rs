@@ -10,14 +10,18 @@ pub struct Cyclic {
 
 impl Cyclic {
     pub(crate) fn continued(&self) -> Self {
-        Self { counter: AtomicU32::new(self.counter.load(Relaxed)) }
+        Self {
+            counter: AtomicU32::new(self.counter.load(Relaxed)),
+        }
     }
 
     /// The next position below `count`. A counter beyond a list that became shorter wraps once and is used then.
     pub(crate) fn next(&self, count: u32) -> u32 {
         loop {
             let step = |at: u32| at.wrapping_add(1) % count;
-            let (Ok(at) | Err(at)) = self.counter.fetch_update(Relaxed, Relaxed, |at| Some(step(at)));
+            let (Ok(at) | Err(at)) = self
+                .counter
+                .fetch_update(Relaxed, Relaxed, |at| Some(step(at)));
             if at < count {
                 return at;
             }

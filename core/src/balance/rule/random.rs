@@ -18,10 +18,19 @@ pub(crate) fn choose(q: &Query<'_>, scope: &Scope, rng: &mut dyn Rng) -> Result<
     if reachable.is_empty() {
         return Err(NoPick::NoneHealthy);
     }
-    if q.plan.exact { exact(q, scope, reachable, rng) } else { among(q, reachable, rng) }
+    if q.plan.exact {
+        exact(q, scope, reachable, rng)
+    } else {
+        among(q, reachable, rng)
+    }
 }
 
-fn exact(q: &Query<'_>, scope: &Scope, reachable: &[u32], rng: &mut dyn Rng) -> Result<u32, NoPick> {
+fn exact(
+    q: &Query<'_>,
+    scope: &Scope,
+    reachable: &[u32],
+    rng: &mut dyn Rng,
+) -> Result<u32, NoPick> {
     for _ in 0..DRAWS.saturating_mul(scope.len()) {
         let Some(&index) = reachable.get(rng.int(scope.len()) as usize) else {
             return Err(NoPick::GaveUp);
@@ -47,5 +56,7 @@ pub(crate) fn among(q: &Query<'_>, members: &[u32], rng: &mut dyn Rng) -> Result
         }
     }
     let walk = (1..=count).map(|step| members[(at + step) % count]);
-    walk.into_iter().find(|&index| q.usable(index)).ok_or_else(|| q.none_of(members))
+    walk.into_iter()
+        .find(|&index| q.usable(index))
+        .ok_or_else(|| q.none_of(members))
 }

@@ -32,12 +32,27 @@ impl ResponseTime {
 
     fn holding(fallback: RoundRobin, weights: &[f64], scope: &Scope, checks_length: bool) -> Self {
         let capacity = weights.len().max(scope.members.len());
-        let cells = weights.iter().copied().chain(core::iter::repeat(0.0)).take(capacity).map(Real::new);
-        Self { fallback, cumulative: cells.collect(), length: AtomicUsize::new(weights.len()), checks_length }
+        let cells = weights
+            .iter()
+            .copied()
+            .chain(core::iter::repeat(0.0))
+            .take(capacity)
+            .map(Real::new);
+        Self {
+            fallback,
+            cumulative: cells.collect(),
+            length: AtomicUsize::new(weights.len()),
+            checks_length,
+        }
     }
 
     pub(crate) fn continued(&self, table: &Table, scope: &Scope, exact: bool) -> Self {
-        let next = Self::holding(self.fallback.continued(), &self.cumulative(), scope, self.checks_length);
+        let next = Self::holding(
+            self.fallback.continued(),
+            &self.cumulative(),
+            scope,
+            self.checks_length,
+        );
         if !exact && self.length.load(Relaxed) == scope.members.len() {
             next.maintain(table, scope);
         }
@@ -45,7 +60,10 @@ impl ResponseTime {
     }
 
     pub(crate) fn cumulative(&self) -> Vec<f64> {
-        self.cumulative[..self.length.load(Relaxed)].iter().map(Real::get).collect()
+        self.cumulative[..self.length.load(Relaxed)]
+            .iter()
+            .map(Real::get)
+            .collect()
     }
 
     pub(crate) fn maintain(&self, table: &Table, scope: &Scope) {
@@ -59,7 +77,12 @@ impl ResponseTime {
         self.length.store(scope.members.len(), Relaxed);
     }
 
-    pub(crate) fn choose(&self, q: &Query<'_>, scope: &Scope, rng: &mut dyn Rng) -> Result<u32, NoPick> {
+    pub(crate) fn choose(
+        &self,
+        q: &Query<'_>,
+        scope: &Scope,
+        rng: &mut dyn Rng,
+    ) -> Result<u32, NoPick> {
         let count = scope.members.len();
         if count == 0 {
             return Err(NoPick::NoInstances);
@@ -71,7 +94,11 @@ impl ResponseTime {
         if total < LEAST_TOTAL || mismatch {
             return self.fallback.choose(q, scope);
         }
-        let draws = if q.plan.exact { DRAWS.saturating_mul(count as u32) } else { DRAWS };
+        let draws = if q.plan.exact {
+            DRAWS.saturating_mul(count as u32)
+        } else {
+            DRAWS
+        };
         let mut at = 0;
         for _ in 0..draws {
             let point = rng.unit() * total;
@@ -89,6 +116,7 @@ impl ResponseTime {
             return Err(NoPick::NoneHealthy);
         }
         let mut walk = (1..=count).map(|step| scope.members[(at + step) % count]);
-        walk.find(|&index| q.usable(index)).ok_or_else(|| q.none_of(&scope.members))
+        walk.find(|&index| q.usable(index))
+            .ok_or_else(|| q.none_of(&scope.members))
     }
 }

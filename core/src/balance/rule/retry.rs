@@ -11,10 +11,19 @@ use crate::balance::table::Scope;
 /// The window a configured value stands for: 500 ms for 0 and less.
 #[must_use]
 pub const fn effective_window_ms(configured: i64) -> u64 {
-    if configured > 0 { configured as u64 } else { 500 }
+    if configured > 0 {
+        configured as u64
+    } else {
+        500
+    }
 }
 
-pub(crate) fn choose(inner: &Rule, q: &Query<'_>, scope: &Scope, rng: &mut dyn Rng) -> Result<u32, NoPick> {
+pub(crate) fn choose(
+    inner: &Rule,
+    q: &Query<'_>,
+    scope: &Scope,
+    rng: &mut dyn Rng,
+) -> Result<u32, NoPick> {
     let tries = match q.plan.policy.retry.tries {
         0 => 16 + scope.len() / 8,
         tries => tries,

@@ -31,7 +31,12 @@ fn points_of(weight: f64, scale: f64) -> f64 {
 /// Points for a weight of 1.
 fn scale(weights: &[f64], hashing: &Hashing) -> f64 {
     let most = weights.iter().copied().fold(0.0, f64::max);
-    let size = |scale: f64| weights.iter().map(|&weight| points_of(weight, scale)).sum::<f64>();
+    let size = |scale: f64| {
+        weights
+            .iter()
+            .map(|&weight| points_of(weight, scale))
+            .sum::<f64>()
+    };
     let heaviest = (f64::from(hashing.min_ring) / SHARE).max(1.0);
     let mut scale = libm::exp2(libm::floor(libm::log2(heaviest / most)));
     while size(scale) > f64::from(hashing.max_ring) && scale * most >= 1.0 {
@@ -43,14 +48,19 @@ fn scale(weights: &[f64], hashing: &Hashing) -> f64 {
 impl Ring {
     pub(crate) fn new(table: &Table, scope: &Scope, hashing: &Hashing) -> Self {
         let members = placed(table, scope);
-        let weights: Vec<f64> = members.iter().map(|&index| table.weights[index as usize]).collect();
+        let weights: Vec<f64> = members
+            .iter()
+            .map(|&index| table.weights[index as usize])
+            .collect();
         let mut points = Vec::new();
         if !members.is_empty() {
             let scale = scale(&weights, hashing);
             for (&index, &weight) in members.iter().zip(&weights) {
                 let id = &table.candidates[index as usize].id;
                 let count = points_of(weight, scale) as u32;
-                points.extend((0..count).map(|point| (xxh64(format!("{id}_{point}").as_bytes(), 0), index)));
+                points.extend(
+                    (0..count).map(|point| (xxh64(format!("{id}_{point}").as_bytes(), 0), index)),
+                );
             }
             // Points that fall together are ordered by id, not by position in the list.
             points.sort_by(|a, b| {
@@ -58,10 +68,18 @@ impl Ring {
                 a.0.cmp(&b.0).then_with(|| id(a.1).cmp(id(b.1)))
             });
         }
-        Self { points, weight_sum: weights.iter().sum() }
+        Self {
+            points,
+            weight_sum: weights.iter().sum(),
+        }
     }
 
-    pub(crate) fn choose(&self, q: &Query<'_>, scope: &Scope, rng: &mut dyn Rng) -> Result<u32, NoPick> {
+    pub(crate) fn choose(
+        &self,
+        q: &Query<'_>,
+        scope: &Scope,
+        rng: &mut dyn Rng,
+    ) -> Result<u32, NoPick> {
         let count = self.points.len();
         if count == 0 {
             return Err(q.none_of(&scope.members));
@@ -80,6 +98,7 @@ impl Ring {
             full = full.or(Some(index));
         }
         // All that are usable are full: the bound counts members that are down too.
-        full.or_else(|| twin(q, scope)).ok_or_else(|| q.none_of(&scope.members))
+        full.or_else(|| twin(q, scope))
+            .ok_or_else(|| q.none_of(&scope.members))
     }
 }

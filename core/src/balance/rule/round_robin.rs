@@ -16,7 +16,9 @@ pub(crate) struct RoundRobin {
 
 impl RoundRobin {
     pub(crate) fn continued(&self) -> Self {
-        Self { counter: AtomicU32::new(self.counter.load(Relaxed)) }
+        Self {
+            counter: AtomicU32::new(self.counter.load(Relaxed)),
+        }
     }
 
     pub(crate) fn choose(&self, q: &Query<'_>, scope: &Scope) -> Result<u32, NoPick> {
@@ -27,20 +29,30 @@ impl RoundRobin {
         if scope.reachable().is_empty() {
             return Err(NoPick::NoneHealthy);
         }
-        let looks = if q.plan.exact { LOOKS } else { LOOKS.max(count) };
+        let looks = if q.plan.exact {
+            LOOKS
+        } else {
+            LOOKS.max(count)
+        };
         for _ in 0..looks {
             let index = scope.members[self.next(count) as usize];
             if q.up(index) {
                 return Ok(index);
             }
         }
-        Err(if q.plan.exact { NoPick::GaveUp } else { q.none_of(&scope.members) })
+        Err(if q.plan.exact {
+            NoPick::GaveUp
+        } else {
+            q.none_of(&scope.members)
+        })
     }
 
     fn next(&self, count: u32) -> u32 {
         let step = |at: u32| at.wrapping_add(1) % count;
         // The closure never refuses, so both arms hold the value before the step.
-        let (Ok(before) | Err(before)) = self.counter.fetch_update(Relaxed, Relaxed, |at| Some(step(at)));
+        let (Ok(before) | Err(before)) = self
+            .counter
+            .fetch_update(Relaxed, Relaxed, |at| Some(step(at)));
         step(before)
     }
 }

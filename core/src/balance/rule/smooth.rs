@@ -31,10 +31,23 @@ pub(crate) struct Smooth {
 
 /// Whole weights without their common divisor; 0 stays 0. Fractions are counted in thousandths.
 fn whole(weights: impl Iterator<Item = f64> + Clone) -> Vec<i64> {
-    let scale = if weights.clone().all(|weight| libm::floor(weight) == weight) { 1.0 } else { 1000.0 };
-    let rounded = |weight: f64| if weight > 0.0 { (libm::round(weight * scale) as i64).clamp(1, 1 << 40) } else { 0 };
+    let scale = if weights.clone().all(|weight| libm::floor(weight) == weight) {
+        1.0
+    } else {
+        1000.0
+    };
+    let rounded = |weight: f64| {
+        if weight > 0.0 {
+            (libm::round(weight * scale) as i64).clamp(1, 1 << 40)
+        } else {
+            0
+        }
+    };
     let mut whole: Vec<i64> = weights.map(rounded).collect();
-    let divisor = whole.iter().fold(0, |divisor, &weight| gcd(divisor, weight as u64)).max(1) as i64;
+    let divisor = whole
+        .iter()
+        .fold(0, |divisor, &weight| gcd(divisor, weight as u64))
+        .max(1) as i64;
     for weight in &mut whole {
         *weight /= divisor;
     }
@@ -44,7 +57,12 @@ fn whole(weights: impl Iterator<Item = f64> + Clone) -> Vec<i64> {
 /// One turn over plain balances: the position that is chosen.
 fn step(weights: &[i64], balances: &mut [i64], sum: i64) -> usize {
     let mut best = usize::MAX;
-    for (at, (balance, weight)) in balances.iter_mut().zip(weights).enumerate().filter(|(_, (_, weight))| **weight > 0) {
+    for (at, (balance, weight)) in balances
+        .iter_mut()
+        .zip(weights)
+        .enumerate()
+        .filter(|(_, (_, weight))| **weight > 0)
+    {
         *balance += weight;
         if best == usize::MAX {
             best = at;
@@ -66,7 +84,9 @@ fn cycle(weights: &[i64], start: &[i64]) -> Option<Vec<u32>> {
         return None;
     }
     let mut balances = start.to_vec();
-    let turns: Vec<u32> = (0..sum).map(|_| step(weights, &mut balances, sum) as u32).collect();
+    let turns: Vec<u32> = (0..sum)
+        .map(|_| step(weights, &mut balances, sum) as u32)
+        .collect();
     (balances == start).then_some(turns)
 }
 
@@ -76,7 +96,12 @@ impl Smooth {
     }
 
     fn from(table: &Table, scope: &Scope, failure_aware: bool, carried: Option<Vec<i64>>) -> Self {
-        let weights = whole(scope.members.iter().map(|&index| table.weights[index as usize]));
+        let weights = whole(
+            scope
+                .members
+                .iter()
+                .map(|&index| table.weights[index as usize]),
+        );
         let zero = vec![0; weights.len()];
         let carried = carried.unwrap_or_else(|| zero.clone());
         let (balances, cycle) = if failure_aware {
@@ -89,7 +114,10 @@ impl Smooth {
             (carried, Vec::new())
         };
         Self {
-            effective: weights.iter().map(|&weight| AtomicI64::new(weight)).collect(),
+            effective: weights
+                .iter()
+                .map(|&weight| AtomicI64::new(weight))
+                .collect(),
             balances: balances.into_iter().map(AtomicI64::new).collect(),
             weights: weights.into_boxed_slice(),
             cycle: cycle.into_boxed_slice(),
@@ -99,7 +127,11 @@ impl Smooth {
 
     /// Balances as they stand after the turns taken so far.
     fn standing(&self) -> Vec<i64> {
-        let mut balances: Vec<i64> = self.balances.iter().map(|balance| balance.load(Relaxed)).collect();
+        let mut balances: Vec<i64> = self
+            .balances
+            .iter()
+            .map(|balance| balance.load(Relaxed))
+            .collect();
         if !self.cycle.is_empty() {
             let turns = self.turn.load(Relaxed) % self.cycle.len();
             for (balance, weight) in balances.iter_mut().zip(&self.weights) {
@@ -112,13 +144,23 @@ impl Smooth {
         balances
     }
 
-    pub(crate) fn continued(&self, old: (&Table, &Scope), table: &Table, scope: &Scope, failure_aware: bool) -> Self {
+    pub(crate) fn continued(
+        &self,
+        old: (&Table, &Scope),
+        table: &Table,
+        scope: &Scope,
+        failure_aware: bool,
+    ) -> Self {
         fn id<'a>(table: &'a Table, index: &u32) -> &'a str {
             table.candidates[*index as usize].id.as_str()
         }
         let ids = old.1.members.iter().map(|index| id(old.0, index));
         let kept: BTreeMap<&str, i64> = ids.zip(self.standing()).collect();
-        let carried = scope.members.iter().map(|index| kept.get(id(table, index)).copied().unwrap_or(0)).collect();
+        let carried = scope
+            .members
+            .iter()
+            .map(|index| kept.get(id(table, index)).copied().unwrap_or(0))
+            .collect();
         Self::from(table, scope, failure_aware, Some(carried))
     }
 
@@ -153,9 +195,17 @@ impl Smooth {
 
     /// Failure-aware: a failure halves the weight in force, a success gives one back.
     pub(crate) fn feedback(&self, scope: &Scope, index: u32, failed: bool) {
-        let Some(at) = scope.members.iter().position(|&member| member == index) else { return };
+        let Some(at) = scope.members.iter().position(|&member| member == index) else {
+            return;
+        };
         let full = self.weights[at];
-        let next = |weight: i64| if failed { (weight / 2).max(1) } else { (weight + 1).min(full) };
+        let next = |weight: i64| {
+            if failed {
+                (weight / 2).max(1)
+            } else {
+                (weight + 1).min(full)
+            }
+        };
         // The closure never refuses.
         let _ = self.effective[at].fetch_update(Relaxed, Relaxed, |weight| Some(next(weight)));
     }

@@ -43,7 +43,12 @@ impl Position {
         passes: impl Fn(u32) -> bool,
         rng: &mut dyn Rng,
     ) -> Result<u32, NoPick> {
-        let passing = || members.iter().copied().filter(|&index| q.usable_if_safe(index) && passes(index));
+        let passing = || {
+            members
+                .iter()
+                .copied()
+                .filter(|&index| q.usable_if_safe(index) && passes(index))
+        };
         let count = passing().count();
         let rank = match count {
             0 => return Err(q.none_of(members)),
@@ -51,11 +56,19 @@ impl Position {
             _ => self.next(rng) as usize % count,
         };
         // A flag may have changed between the two passes.
-        passing().nth(rank).or_else(|| passing().next()).ok_or_else(|| q.none_of(members))
+        passing()
+            .nth(rank)
+            .or_else(|| passing().next())
+            .ok_or_else(|| q.none_of(members))
     }
 
     /// The next of all members.
-    pub(crate) fn choose(&self, q: &Query<'_>, members: &[u32], rng: &mut dyn Rng) -> Result<u32, NoPick> {
+    pub(crate) fn choose(
+        &self,
+        q: &Query<'_>,
+        members: &[u32],
+        rng: &mut dyn Rng,
+    ) -> Result<u32, NoPick> {
         if members.len() > 1 && (q.plan.exact || q.unrestricted()) {
             return Ok(members[self.next(rng) as usize % members.len()]);
         }

@@ -19,8 +19,18 @@ pub(crate) fn keep(own: Option<&str>, affinity: &Affinity, servers: &[Server<'_>
     let Some(own) = own.filter(|_| affinity.enabled || affinity.exclusive) else {
         return all();
     };
-    let local = |server: &Server<'_>| server.zone.is_some_and(|zone| zone.to_lowercase() == own.to_lowercase());
-    let kept = || (0_u32..).zip(servers).filter(|(_, server)| local(server)).map(|(at, _)| at).collect();
+    let local = |server: &Server<'_>| {
+        server
+            .zone
+            .is_some_and(|zone| zone.to_lowercase() == own.to_lowercase())
+    };
+    let kept = || {
+        (0_u32..)
+            .zip(servers)
+            .filter(|(_, server)| local(server))
+            .map(|(at, _)| at)
+            .collect()
+    };
     if affinity.exclusive {
         return kept();
     }

@@ -22,10 +22,17 @@ pub(crate) struct ZoneAvoidance {
 
 impl ZoneAvoidance {
     pub(crate) fn continued(&self) -> Self {
-        Self { turns: self.turns.continued() }
+        Self {
+            turns: self.turns.continued(),
+        }
     }
 
-    pub(crate) fn choose(&self, q: &Query<'_>, scope: &Scope, rng: &mut dyn Rng) -> Result<u32, NoPick> {
+    pub(crate) fn choose(
+        &self,
+        q: &Query<'_>,
+        scope: &Scope,
+        rng: &mut dyn Rng,
+    ) -> Result<u32, NoPick> {
         let members = &scope.members;
         if members.is_empty() {
             return Err(NoPick::NoInstances);
@@ -37,28 +44,42 @@ impl ZoneAvoidance {
         }
         let trips = q.trips_possible();
         let limited = q.plan.limit != u32::MAX;
-        let fits = |index: u32| q.usable_if_safe(index) && (!(trips || limited) || q.available(index));
-        let in_zone = if avoids { self.by_zone(q, scope, rng, &fits) } else { None };
+        let fits =
+            |index: u32| q.usable_if_safe(index) && (!(trips || limited) || q.available(index));
+        let in_zone = if avoids {
+            self.by_zone(q, scope, rng, &fits)
+        } else {
+            None
+        };
         in_zone
             .or_else(|| self.turns.among(members, fits))
             .or_else(|| self.turns.among(members, |index| q.usable_if_safe(index)))
             .ok_or_else(|| q.none_of(members))
     }
 
-    fn by_zone(&self, q: &Query<'_>, scope: &Scope, rng: &mut dyn Rng, fits: &impl Fn(u32) -> bool) -> Option<u32> {
+    fn by_zone(
+        &self,
+        q: &Query<'_>,
+        scope: &Scope,
+        rng: &mut dyn Rng,
+        fits: &impl Fn(u32) -> bool,
+    ) -> Option<u32> {
         let assessment = Assessment::of_query(q);
         let size = |zone: usize| q.table.zones[zone].members.len() as u32;
         let zone_of = |index: u32| q.table.zone_of[index as usize] as usize;
         if q.plan.exact && assessment.draws() {
             let mut test = |index: u32| {
                 // A zone written with capitals is not in the zone map and passes without a look.
-                !q.table.zone_as_mapped[index as usize] || assessment.available(size, rng).has(zone_of(index))
+                !q.table.zone_as_mapped[index as usize]
+                    || assessment.available(size, rng).has(zone_of(index))
             };
             return self.remembered(scope, &mut |index| test(index) && fits(index));
         }
         let kept: ZoneSet = assessment.available(size, rng);
         let spared = |index: u32| q.plan.exact && !q.table.zone_as_mapped[index as usize];
-        self.turns.among(&scope.members, |index| (kept.has(zone_of(index)) || spared(index)) && fits(index))
+        self.turns.among(&scope.members, |index| {
+            (kept.has(zone_of(index)) || spared(index)) && fits(index)
+        })
     }
 
     /// As [`Cyclic::among`] for a test that must run exactly once for each member.
@@ -82,7 +103,11 @@ impl ZoneAvoidance {
             return None;
         }
         let rank = self.turns.next(count) as usize;
-        let marked = scope.members.iter().enumerate().filter(|(at, _)| marks[at / 64] & (1 << (at % 64)) != 0);
+        let marked = scope
+            .members
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| marks[at / 64] & (1 << (at % 64)) != 0);
         marked.map(|(_, &index)| index).nth(rank)
     }
 }

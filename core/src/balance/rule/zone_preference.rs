@@ -22,8 +22,12 @@ fn in_zone(candidate: &Candidate, own: &str) -> bool {
 
 impl ZonePreference {
     pub(crate) fn new(table: &Table, scope: &Scope, own: Option<&str>, position: Position) -> Self {
-        let near = |index: &u32| own.is_some_and(|own| in_zone(&table.candidates[*index as usize], own));
-        Self { near: scope.members.iter().copied().filter(near).collect(), position }
+        let near =
+            |index: &u32| own.is_some_and(|own| in_zone(&table.candidates[*index as usize], own));
+        Self {
+            near: scope.members.iter().copied().filter(near).collect(),
+            position,
+        }
     }
 
     pub(crate) fn continued(&self, table: &Table, scope: &Scope, own: Option<&str>) -> Self {
@@ -36,7 +40,12 @@ impl ZonePreference {
         if near { &self.near } else { &scope.members }
     }
 
-    pub(crate) fn choose(&self, q: &Query<'_>, scope: &Scope, rng: &mut dyn Rng) -> Result<u32, NoPick> {
+    pub(crate) fn choose(
+        &self,
+        q: &Query<'_>,
+        scope: &Scope,
+        rng: &mut dyn Rng,
+    ) -> Result<u32, NoPick> {
         self.position.choose(q, self.kept(q, scope), rng)
     }
 }

@@ -97,12 +97,19 @@ pub(crate) struct Assessment {
 impl Assessment {
     /// Ribbon `ZoneAvoidanceRule.getAvailableZones`. `safe`: only a zone over the trigger can be the worst, and the last
     /// zone with a closed circuit stays.
-    pub(crate) fn of(zones: impl Iterator<Item = Snapshot>, trigger: f64, blackout: f64, exact: bool) -> Self {
+    pub(crate) fn of(
+        zones: impl Iterator<Item = Snapshot>,
+        trigger: f64,
+        blackout: f64,
+        exact: bool,
+    ) -> Self {
         let mut result = Self::default();
         let (mut most, mut limited, mut count) = (0.0, false, 0);
         for (zone, snapshot) in zones.take(MOST_ZONES).enumerate() {
             count += 1;
-            let Snapshot { instances, load, .. } = snapshot;
+            let Snapshot {
+                instances, load, ..
+            } = snapshot;
             if instances == 0 || snapshot.tripped_share() >= blackout || load < 0.0 {
                 limited = true;
                 continue;
@@ -134,7 +141,12 @@ impl Assessment {
         let trips = q.trips_possible();
         let ribbon = &q.plan.policy.ribbon;
         let zones = (0..q.table.zones.len()).map(|zone| Snapshot::of_zone(q, zone, trips));
-        Self::of(zones, ribbon.triggering_load, ribbon.blackout_share, q.plan.exact)
+        Self::of(
+            zones,
+            ribbon.triggering_load,
+            ribbon.blackout_share,
+            q.plan.exact,
+        )
     }
 
     /// True when a zone must be drawn from several.
@@ -158,7 +170,12 @@ impl Assessment {
 }
 
 /// A zone of the set, as likely as its share of the instances.
-fn draw(zones: &ZoneSet, total: u32, size: impl Fn(usize) -> u32, rng: &mut dyn Rng) -> Option<usize> {
+fn draw(
+    zones: &ZoneSet,
+    total: u32,
+    size: impl Fn(usize) -> u32,
+    rng: &mut dyn Rng,
+) -> Option<usize> {
     let point = rng.int(total);
     let mut sum = 0;
     zones.iter().find(|&zone| {
@@ -168,7 +185,11 @@ fn draw(zones: &ZoneSet, total: u32, size: impl Fn(usize) -> u32, rng: &mut dyn 
 }
 
 /// Ribbon `randomChooseZone`: one zone is taken without a draw.
-pub(crate) fn draw_zone(zones: &ZoneSet, size: impl Fn(usize) -> u32, rng: &mut dyn Rng) -> Option<usize> {
+pub(crate) fn draw_zone(
+    zones: &ZoneSet,
+    size: impl Fn(usize) -> u32,
+    rng: &mut dyn Rng,
+) -> Option<usize> {
     if zones.len() <= 1 {
         return zones.iter().next();
     }

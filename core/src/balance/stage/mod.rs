@@ -22,7 +22,11 @@ pub(crate) fn restrict(q: &mut Query<'_>) -> Result<(), NoPick> {
 /// Gives up one restriction after a rule found nobody; false when none is left to give up.
 pub(crate) fn relax(q: &mut Query<'_>) -> bool {
     let mask = &mut q.mask;
-    for held in [&mut mask.skip_tried, &mut mask.skip_tripped, &mut mask.skip_ejected] {
+    for held in [
+        &mut mask.skip_tried,
+        &mut mask.skip_tripped,
+        &mut mask.skip_ejected,
+    ] {
         if core::mem::take(held) {
             return true;
         }

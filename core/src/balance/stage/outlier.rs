@@ -19,7 +19,14 @@ pub(crate) enum Verdict {
 }
 
 /// Counts the end of a request; ejects the member when its errors in a row are enough.
-pub(crate) fn count(settings: &Outlier, table: &Table, loads: &Loads, stats: &Stats, now: u64, verdict: Verdict) {
+pub(crate) fn count(
+    settings: &Outlier,
+    table: &Table,
+    loads: &Loads,
+    stats: &Stats,
+    now: u64,
+    verdict: Verdict,
+) {
     let counts = &stats.outlier;
     counts.requests.fetch_add(1, Relaxed);
     if verdict == Verdict::Success {
@@ -37,7 +44,8 @@ pub(crate) fn count(settings: &Outlier, table: &Table, loads: &Loads, stats: &St
         }
     };
     let enough = |run: u32, limit: u32| limit > 0 && run >= limit;
-    if enough(errors, settings.consecutive_errors) || enough(gateway, settings.consecutive_gateway) {
+    if enough(errors, settings.consecutive_errors) || enough(gateway, settings.consecutive_gateway)
+    {
         counts.errors_run.store(0, Relaxed);
         counts.gateway_run.store(0, Relaxed);
         eject(settings, table, loads, stats, now);
@@ -49,7 +57,11 @@ fn is_ejected(stats: &Stats, now: u64) -> bool {
 }
 
 fn ejected(table: &Table, now: u64) -> u32 {
-    table.stats.iter().filter(|stats| is_ejected(stats, now)).count() as u32
+    table
+        .stats
+        .iter()
+        .filter(|stats| is_ejected(stats, now))
+        .count() as u32
 }
 
 fn eject(settings: &Outlier, table: &Table, loads: &Loads, stats: &Stats, now: u64) {
@@ -59,7 +71,10 @@ fn eject(settings: &Outlier, table: &Table, loads: &Loads, stats: &Stats, now: u
         return;
     }
     let times = stats.outlier.times.fetch_add(1, Relaxed) + 1;
-    let length = settings.base_ms.saturating_mul(u64::from(times)).min(settings.max_ms);
+    let length = settings
+        .base_ms
+        .saturating_mul(u64::from(times))
+        .min(settings.max_ms);
     let until = now.saturating_add(length);
     stats.outlier.until_ms.store(until, Relaxed);
     loads.ejections_end_ms.fetch_max(until, Relaxed);
@@ -75,24 +90,40 @@ pub(crate) fn maintain(settings: &Outlier, table: &Table, loads: &Loads, now: u6
         .map(|stats| {
             let requests = stats.outlier.requests.swap(0, Relaxed);
             let successes = stats.outlier.successes.swap(0, Relaxed);
-            (&**stats, f64::from(successes) / f64::from(requests.max(1)), requests)
+            (
+                &**stats,
+                f64::from(successes) / f64::from(requests.max(1)),
+                requests,
+            )
         })
         .collect();
     for stats in &table.stats {
         if !is_ejected(stats, now) {
             // The closure refuses at 0: nothing to take back.
-            let _ = stats.outlier.times.fetch_update(Relaxed, Relaxed, |times| times.checked_sub(1));
+            let _ = stats
+                .outlier
+                .times
+                .fetch_update(Relaxed, Relaxed, |times| times.checked_sub(1));
         }
     }
-    let judged = || taken.iter().filter(|(_, _, requests)| *requests >= settings.min_requests.max(1));
+    let judged = || {
+        taken
+            .iter()
+            .filter(|(_, _, requests)| *requests >= settings.min_requests.max(1))
+    };
     let count = judged().count();
     if count as u32 >= settings.min_hosts.max(1) {
         let mean = judged().map(|(_, rate, _)| rate).sum::<f64>() / count as f64;
-        let variance = judged().map(|(_, rate, _)| (rate - mean) * (rate - mean)).sum::<f64>() / count as f64;
+        let variance = judged()
+            .map(|(_, rate, _)| (rate - mean) * (rate - mean))
+            .sum::<f64>()
+            / count as f64;
         let floor = mean - settings.success_rate_factor * libm::sqrt(variance);
         for (stats, rate, _) in judged() {
             let below = settings.success_rate_factor > 0.0 && *rate < floor;
-            let failing = settings.failure_share.is_some_and(|share| 1.0 - rate >= share);
+            let failing = settings
+                .failure_share
+                .is_some_and(|share| 1.0 - rate >= share);
             if below || failing {
                 eject(settings, table, loads, stats, now);
             }

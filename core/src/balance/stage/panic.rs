@@ -25,8 +25,15 @@ pub(crate) fn restrict(q: &mut Query<'_>) {
 /// Healthy members and members that are open to traffic, of those with the label.
 fn counts(q: &Query<'_>) -> (u32, u32) {
     let Some((name, value)) = q.mask.label else {
-        let ejected = if q.mask.skip_ejected { q.loads.ejected.load(Relaxed) } else { 0 };
-        return (q.table.serving.load(Relaxed).saturating_sub(ejected), q.table.open.load(Relaxed));
+        let ejected = if q.mask.skip_ejected {
+            q.loads.ejected.load(Relaxed)
+        } else {
+            0
+        };
+        return (
+            q.table.serving.load(Relaxed).saturating_sub(ejected),
+            q.table.open.load(Relaxed),
+        );
     };
     let open = |index: &u32| {
         let index = *index;
@@ -35,5 +42,7 @@ fn counts(q: &Query<'_>) -> (u32, u32) {
             && q.labelled(index, name, value)
     };
     let members = (0..q.table.len()).filter(open);
-    members.fold((0, 0), |(healthy, total), index| (healthy + u32::from(q.usable(index)), total + 1))
+    members.fold((0, 0), |(healthy, total), index| {
+        (healthy + u32::from(q.usable(index)), total + 1)
+    })
 }

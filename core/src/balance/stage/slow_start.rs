@@ -36,10 +36,16 @@ pub(crate) fn choose(
             Err(why) => return first.ok_or(why),
         };
         let joined = q.table.joined_ms[index as usize];
-        let share = if joined == 0 { 1.0 } else { factor(slow, q.now.saturating_sub(joined)) };
+        let share = if joined == 0 {
+            1.0
+        } else {
+            factor(slow, q.now.saturating_sub(joined))
+        };
         let point = match q.context.key_hash {
             _ if share >= 1.0 => return Ok(index),
-            Some(hash) if sticky => (mix(hash ^ u64::from(index)) >> 11) as f64 / 9_007_199_254_740_992.0,
+            Some(hash) if sticky => {
+                (mix(hash ^ u64::from(index)) >> 11) as f64 / 9_007_199_254_740_992.0
+            }
             _ => rng.unit(),
         };
         if point < share {
@@ -64,7 +70,10 @@ mod tests {
         assert!((factor(&slow, 0) - 0.1).abs() < 1e-9);
         assert!((factor(&slow, 30_000) - 0.5).abs() < 1e-9);
         assert!((factor(&slow, 60_000) - 1.0).abs() < 1e-9);
-        let eager = SlowStart { aggression: 2.0, ..slow };
+        let eager = SlowStart {
+            aggression: 2.0,
+            ..slow
+        };
         assert!((factor(&eager, 15_000) - 0.5).abs() < 1e-9);
     }
 }
