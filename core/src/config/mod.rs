@@ -19,4 +19,4 @@ pub use row::{
     history_key, history_prefix, history_time_key, read_capacity_key, read_config_key,
     read_history_key, read_history_time_key,
 };
-pub use watchers::{WatchLimits, Watchers};
+pub use watchers::{WAKES_PER_INPUT, WatchLimits, Watchers};

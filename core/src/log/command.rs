@@ -262,3 +262,6 @@ impl Command {
         decode(bytes)
     }
 }
+
+#[cfg(test)]
+mod tests;
