@@ -3,17 +3,19 @@
 //! HTTP/1.1 with keep-alive and pipelining. The service never sees a request that was refused for its size, and a
 //! panic inside it answers 500 instead of ending the connection's task. Not for routes: the service has them.
 
+mod parking;
 mod service;
 mod stream;
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,6 +29,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tower_service::Service;
 
+pub use self::parking::Parking;
+use self::parking::{PARKED, PARKED_LAST, ParkingPlace};
 use self::service::ConnectionService;
 use self::stream::{ConnectionStream, Exchange};
 use super::limits::{BodyMemory, ConnectionCounts, ConnectionSlot, HttpLimits, MOVE_OVER};
@@ -140,19 +144,16 @@ pub async fn serve<S, B>(
                 backoff = Backoff::default();
                 match edge.connections.admit(peer.ip()) {
                     Some(slot) => {
-                        let task = serve_connection(
+                        // Spawned as it is: a future around it would hold it twice.
+                        tokio::spawn(serve_connection(
                             edge.clone(),
                             tcp,
                             peer,
                             slot,
                             service.clone(),
                             told.clone(),
-                        );
-                        let alive = alive.clone();
-                        tokio::spawn(async move {
-                            task.await;
-                            drop(alive);
-                        });
+                            alive.clone(),
+                        ));
                     }
                     None => edge.refuse(tcp),
                 }
@@ -192,6 +193,7 @@ async fn serve_connection<S, B>(
     slot: ConnectionSlot,
     service: S,
     mut told: watch::Receiver<Phase>,
+    alive: mpsc::Sender<Infallible>,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
         + Clone
@@ -201,7 +203,7 @@ async fn serve_connection<S, B>(
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let _slot = slot;
+    let (_slot, _alive) = (slot, alive);
     let Ok(local) = tcp.local_addr() else { return };
     // Answers are small and must not wait for one another.
     let _ = tcp.set_nodelay(true);
@@ -212,14 +214,21 @@ async fn serve_connection<S, B>(
         id: edge.next_id.fetch_add(1, Relaxed),
     };
     let exchange = Arc::new(Exchange::default());
-    let stream = ConnectionStream::new(
+    let mut stream = ConnectionStream::new(
         tcp,
         edge.limits.clone(),
         edge.memory.clone(),
         exchange.clone(),
         edge.metrics.clone(),
     );
-    let service = ConnectionService::new(service, connect, exchange, edge.metrics.clone());
+    let place = ParkingPlace::new();
+    let mut service = ConnectionService::new(
+        service,
+        connect,
+        exchange.clone(),
+        edge.metrics.clone(),
+        place.clone(),
+    );
     let mut builder = http1::Builder::new();
     builder
         // The stream keeps the time for heads; its bound on their size comes first, too.
@@ -230,25 +239,73 @@ async fn serve_connection<S, B>(
     if edge.limits.max_headers > 100 {
         builder.max_headers(edge.limits.max_headers as usize);
     }
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        biased;
-        outcome = &mut connection => Some(outcome),
-        _ = told.wait_for(|&phase| phase != Phase::Serving) => None,
-    };
-    let outcome = if let Some(outcome) = ended {
-        outcome
-    } else {
-        connection.as_mut().graceful_shutdown();
-        tokio::select! {
-            biased;
-            outcome = &mut connection => outcome,
-            _ = told.wait_for(|&phase| phase == Phase::Over) => return,
-        }
-    };
-    if let Err(error) = outcome {
-        tracing::debug!(%peer, connection = connect.id, error = %Causes(&error), "connection ended");
+    let mut known = Phase::Serving;
+    loop {
+        // Boxed, so that a parked connection does not carry its place along.
+        let mut connection = Box::new(builder.serve_connection(TokioIo::new(stream), service));
+        let parked = loop {
+            let step = poll_fn(|cx| {
+                if let Poll::Ready(outcome) = Pin::new(&mut *connection).poll(cx) {
+                    return Poll::Ready(Err(outcome));
+                }
+                if exchange.write_waits.load(Relaxed) {
+                    // What hyper still has to write would be lost.
+                    return Poll::Pending;
+                }
+                place
+                    .take()
+                    .map_or(Poll::Pending, |parked| Poll::Ready(Ok(parked)))
+            });
+            tokio::select! {
+                biased;
+                step = step => match step {
+                    Ok(parked) => break parked,
+                    Err(outcome) => {
+                        if let Err(error) = outcome {
+                            tracing::debug!(%peer, connection = connect.id, error = %Causes(&error), "connection ended");
+                        }
+                        return;
+                    }
+                },
+                phase = next_phase(&mut told, known) => known = phase,
+            }
+            match known {
+                Phase::Serving => {}
+                Phase::Draining => Pin::new(&mut *connection).graceful_shutdown(),
+                Phase::Over => return,
+            }
+        };
+        let parts = connection.into_parts();
+        // Copied, because even an empty rest would keep hyper's whole buffer.
+        let left = parts.read_buf.to_vec();
+        drop(parts.read_buf);
+        (stream, service) = (parts.io.into_inner(), parts.service);
+        stream.park();
+        let mut parked = parked;
+        let answer = loop {
+            tokio::select! {
+                biased;
+                answer = &mut parked => break answer,
+                () = stream.client_end() => return,
+                phase = next_phase(&mut told, known) => known = phase,
+            }
+            if known == Phase::Over {
+                return;
+            }
+        };
+        drop(parked);
+        place.answer_with(answer);
+        let closes = exchange.closes_after.load(Relaxed) || known != Phase::Serving;
+        stream.unpark(if closes { PARKED_LAST } else { PARKED }, &left);
     }
+}
+
+/// Waits for a phase other than `known`.
+async fn next_phase(told: &mut watch::Receiver<Phase>, known: Phase) -> Phase {
+    // The sender is gone only when the server is.
+    told.wait_for(|&phase| phase != known)
+        .await
+        .map_or(Phase::Over, |phase| *phase)
 }
 
 /// An error with its causes, for the log.

@@ -19,26 +19,29 @@ use tower::util::ServiceExt;
 use tower_service::Service;
 
 use super::ConnectInfo;
+use super::parking::{Call, Parking, ParkingPlace, may_park, wants_close};
 use super::stream::Exchange;
 use crate::http::limits::MemoryPermit;
 use crate::http::longurl::{LongQuery, Verdict};
 use crate::logs::panic_text;
 use crate::metrics::http::HttpMetrics;
 
-pub(super) struct ConnectionService<S> {
+pub(super) struct ConnectionService<S, B> {
     service: S,
     connect: ConnectInfo,
     exchange: Arc<Exchange>,
     metrics: Arc<HttpMetrics>,
     requests: AtomicU64,
+    place: Arc<ParkingPlace<Outcome<B>>>,
 }
 
-impl<S> ConnectionService<S> {
+impl<S, B> ConnectionService<S, B> {
     pub(super) fn new(
         service: S,
         connect: ConnectInfo,
         exchange: Arc<Exchange>,
         metrics: Arc<HttpMetrics>,
+        place: Arc<ParkingPlace<Outcome<B>>>,
     ) -> Self {
         ConnectionService {
             service,
@@ -46,6 +49,7 @@ impl<S> ConnectionService<S> {
             exchange,
             metrics,
             requests: AtomicU64::new(0),
+            place,
         }
     }
 }
@@ -112,7 +116,10 @@ where
 
 type Answer<B> = Response<AnswerBody<B>>;
 
-impl<S, B> hyper::service::Service<Request<Incoming>> for ConnectionService<S>
+/// What hyper is given for a request.
+pub(super) type Outcome<B> = Result<Answer<B>, Infallible>;
+
+impl<S, B> hyper::service::Service<Request<Incoming>> for ConnectionService<S, B>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
         + Clone
@@ -124,9 +131,14 @@ where
 {
     type Response = Answer<B>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Answer<B>, Infallible>> + Send>>;
+    type Future = Call<Outcome<B>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        if self.exchange.answers_parked.swap(false, Relaxed)
+            && let Some(answer) = self.place.take_answer()
+        {
+            return self.run(false, std::future::ready(answer));
+        }
         let number = self.requests.fetch_add(1, Relaxed) + 1;
         self.exchange.in_flight.fetch_add(1, Relaxed);
         let mut in_flight = InFlight {
@@ -152,15 +164,28 @@ where
             };
             if status != StatusCode::OK {
                 self.metrics.requests_refused.inc();
-                return Box::pin(async move { Ok(refusal(status, text, in_flight)) });
+                return self.run(
+                    false,
+                    std::future::ready(Ok(refusal(status, text, in_flight))),
+                );
             }
         }
         request.extensions_mut().insert(self.connect);
+        let may_park = !request.body().is_end_stream() && may_park(&request);
+        if may_park {
+            request
+                .extensions_mut()
+                .insert(Parking(self.exchange.clone()));
+            self.exchange
+                .closes_after
+                .store(wants_close(&request), Relaxed);
+            self.exchange.wants_parking.store(false, Relaxed);
+        }
         let metrics = self.metrics.clone();
         let service = self.service.clone();
         // Built inside the guard: a service may panic before it has a future.
         let called = catch_unwind(AssertUnwindSafe(|| service.oneshot(request)));
-        Box::pin(async move {
+        self.run(may_park, async move {
             let outcome = match called {
                 Ok(future) => AssertUnwindSafe(future).catch_unwind().await,
                 Err(panic) => Err(panic),
@@ -185,6 +210,21 @@ where
                 }
             })
         })
+    }
+}
+
+impl<S, B> ConnectionService<S, B> {
+    fn run(
+        &self,
+        may_park: bool,
+        future: impl Future<Output = Outcome<B>> + Send + 'static,
+    ) -> Call<Outcome<B>> {
+        Call {
+            future: Some(Box::pin(future)),
+            may_park,
+            exchange: self.exchange.clone(),
+            place: self.place.clone(),
+        }
     }
 }
 

@@ -3,10 +3,10 @@
 //! Timers are armed only where something waits: none is touched by a request that arrives and leaves in one piece.
 
 use std::collections::VecDeque;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -28,6 +28,14 @@ pub(super) struct Exchange {
     verdicts: Mutex<VecDeque<Told>>,
     /// Requests whose answer is not complete.
     pub(super) in_flight: AtomicUsize,
+    /// The handler under way only waits from now on.
+    pub(super) wants_parking: AtomicBool,
+    /// The connection closes after the request that may be parked.
+    pub(super) closes_after: AtomicBool,
+    /// The next request that hyper reads stands for a parked one.
+    pub(super) answers_parked: AtomicBool,
+    /// hyper has bytes that the socket did not take.
+    pub(super) write_waits: AtomicBool,
 }
 
 /// A verdict with the number of its request and the memory that it holds.
@@ -218,7 +226,40 @@ impl ConnectionStream {
         }
     }
 
+    /// Ready when the client goes away.
+    pub(super) async fn client_end(&mut self) {
+        poll_fn(|cx| {
+            if self.watch_for_end(cx).is_err() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+
+    /// Gives up what a parked connection does not need.
+    pub(super) fn park(&mut self) {
+        (self.idle_timer, self.head_timer, self.write_timer) = (None, None, None);
+    }
+
+    /// Has hyper, set up anew, read `head` and then what was left of its buffer.
+    pub(super) fn unpark(&mut self, head: &[u8], left: &[u8]) {
+        self.exchange.answers_parked.store(true, Relaxed);
+        let later = std::mem::take(&mut self.out);
+        for piece in [head, left, &later] {
+            self.out.extend_from_slice(piece);
+        }
+    }
+
+    fn write_goes_on(&mut self) {
+        if self.write_timer.take().is_some() {
+            self.exchange.write_waits.store(false, Relaxed);
+        }
+    }
+
     fn write_waits<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        self.exchange.write_waits.store(true, Relaxed);
         let limit = self.limits.write_timeout;
         let timer = self
             .write_timer
@@ -296,7 +337,7 @@ impl AsyncWrite for ConnectionStream {
         match Pin::new(&mut this.tcp).poll_write(cx, bytes) {
             Poll::Pending => this.write_waits(cx),
             done => {
-                this.write_timer = None;
+                this.write_goes_on();
                 done
             }
         }
@@ -311,7 +352,7 @@ impl AsyncWrite for ConnectionStream {
         match Pin::new(&mut this.tcp).poll_write_vectored(cx, bytes) {
             Poll::Pending => this.write_waits(cx),
             done => {
-                this.write_timer = None;
+                this.write_goes_on();
                 done
             }
         }

@@ -71,6 +71,7 @@ impl Server {
                     }
                 };
                 let mut status = 200;
+                let parking = parts.extensions.get::<Parking>().cloned();
                 match read_body(
                     body,
                     edge.limits().max_body,
@@ -80,7 +81,19 @@ impl Server {
                 .await
                 {
                     Ok(body) if body.bytes.is_empty() => {}
-                    Ok(body) => text.push_str(&format!(" +{}", body.bytes.len())),
+                    Ok(body) => {
+                        text.push_str(&format!(" +{}", body.bytes.len()));
+                        if path.starts_with("/park") {
+                            parking.expect("it has a body").park(&body);
+                            let length = if path == "/park-now" { 0 } else { 200 };
+                            drop(body);
+                            tokio::time::sleep(Duration::from_millis(length)).await;
+                            assert_ne!(path, "/park-panic", "asked to");
+                            if path == "/park-stuck" {
+                                std::future::pending::<()>().await;
+                            }
+                        }
+                    }
                     Err(error) => (status, text) = (error.status().as_u16(), error.to_string()),
                 }
                 let mut response = Response::new(Full::new(Bytes::from(text)));
@@ -440,8 +453,73 @@ async fn a_client_that_leaves_ends_its_request() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        timeout(PATIENCE, gone).await.expect("the server did not notice");
+        timeout(PATIENCE, gone)
+            .await
+            .expect("the server did not notice");
     }
+}
+
+fn post(path: &str, headers: &str) -> String {
+    format!("POST {path} HTTP/1.1\r\nhost: x\r\n{headers}content-length: 4\r\n\r\nbody")
+}
+
+#[tokio::test]
+async fn parked_requests_are_answered_in_their_place() {
+    let server = Server::start(limits()).await;
+    let mut client = server.connect().await;
+    let long = "x".repeat(40_000);
+    // Pipelined around, with a long query before and behind.
+    client
+        .send(format!(
+            "{}{}{}{}",
+            get(&format!("/a?{long}")),
+            post("/park", ""),
+            get("/b"),
+            get(&format!("/c?{long}"))
+        ))
+        .await;
+    assert_eq!(client.answer().await.1, "GET /a 40000 xxxxxxxxxxxxxxxxxxxx");
+    assert_eq!(client.answer().await, (200, "POST /park 0  +4".into()));
+    assert_eq!(client.answer().await, (200, "GET /b 0 ".into()));
+    assert_eq!(client.answer().await.1, "GET /c 40000 xxxxxxxxxxxxxxxxxxxx");
+    client.send(post("/park-now", "")).await;
+    assert_eq!(client.answer().await, (200, "POST /park-now 0  +4".into()));
+    client.send(post("/park", "Connection: Close\r\n")).await;
+    assert_eq!(client.answer().await.0, 200);
+    assert!(client.closed().await);
+}
+
+#[tokio::test]
+async fn a_parked_request_keeps_every_promise() {
+    let mut server = Server::start(HttpLimits {
+        shutdown_timeout: Duration::from_millis(900),
+        ..limits()
+    })
+    .await;
+    let mut client = server.connect().await;
+    client.send(post("/park-panic", "")).await;
+    assert_eq!(client.answer().await, (500, "internal error".into()));
+    let mut client = server.connect().await;
+    client.send(post("/park-stuck", "")).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    drop(client);
+    let gone = async {
+        while server.metrics.connections_open.get() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, gone)
+        .await
+        .expect("the server did not notice that the client left");
+    let (mut client, mut stuck) = (server.connect().await, server.connect().await);
+    client.send(post("/park", "")).await;
+    stuck.send(post("/park-stuck", "")).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    server.stop();
+    assert_eq!(client.answer().await, (200, "POST /park 0  +4".into()));
+    assert!(client.closed().await);
+    assert_eq!(stuck.try_answer().await, None);
+    timeout(PATIENCE, server.task).await.unwrap().unwrap();
 }
 
 #[tokio::test]
