@@ -14,6 +14,8 @@ pub mod grpc;
 pub mod hosts;
 mod metadata;
 mod plan;
+#[cfg(test)]
+mod recorded;
 mod route;
 mod routes;
 pub mod service_json;
