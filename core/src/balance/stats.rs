@@ -56,8 +56,9 @@ pub(crate) const NO_SLOT: u32 = ZONE_SLOTS as u32;
 /// Sums over all servers, kept so that a choice need not scan for them.
 #[derive(Debug)]
 pub(crate) struct Loads {
-    pub(crate) total: AtomicI64,
     zones: [AtomicI64; ZONE_SLOTS + 1],
+    /// No count of the current list expires before this time; 0 = unknown.
+    pub(crate) expiry_ms: AtomicU64,
     /// No circuit is open from this time on.
     pub(crate) trips_end_ms: AtomicU64,
     /// Servers ejected at the last look.
@@ -71,7 +72,7 @@ pub(crate) struct Loads {
 impl Loads {
     pub(crate) fn new() -> Self {
         Self {
-            total: AtomicI64::new(0),
+            expiry_ms: AtomicU64::new(0),
             zones: [const { AtomicI64::new(0) }; ZONE_SLOTS + 1],
             trips_end_ms: AtomicU64::new(0),
             ejected: AtomicU32::new(0),
@@ -82,7 +83,6 @@ impl Loads {
 
     fn add(&self, slot: u32, by: i64) {
         self.zones[(slot as usize).min(ZONE_SLOTS)].fetch_add(by, Relaxed);
-        self.total.fetch_add(by, Relaxed);
     }
 
     /// Running requests of the zone in `slot`; may be too high, since idle counts expire only when looked at.
@@ -90,8 +90,13 @@ impl Loads {
         self.zones[slot].load(Relaxed)
     }
 
+    /// Running requests of all servers.
+    pub(crate) fn total(&self) -> i64 {
+        self.zones.iter().map(|zone| zone.load(Relaxed)).sum()
+    }
+
     pub(crate) fn clear(&self) {
-        self.total.store(0, Relaxed);
+        self.expiry_ms.store(0, Relaxed);
         for zone in &self.zones {
             zone.store(0, Relaxed);
         }
@@ -243,7 +248,8 @@ impl Stats {
             loads.add(self.slot.load(Relaxed), -1);
         }
         self.changed_ms.store(now_ms, Relaxed);
-        self.ended.fetch_add(1, Relaxed);
+        // Informative only: a count lost to a race costs less than another locked step on every request.
+        self.ended.store(self.ended.load(Relaxed) + 1, Relaxed);
     }
 
     /// Notes a response time; negative and non-finite ones count as 0.
@@ -251,7 +257,7 @@ impl Stats {
         let ms = if ms.is_finite() && ms > 0.0 { ms } else { 0.0 };
         self.samples.fetch_add(1, Relaxed);
         self.sum.add(ms);
-        self.squares.add(ms * ms);
+        self.squares.set(self.squares.get() + ms * ms);
         if ms < self.least.get() {
             self.least.set(ms);
         }
@@ -307,6 +313,12 @@ impl Stats {
             loads.add(self.slot.load(Relaxed), -i64::from(count));
         }
         0
+    }
+
+    /// When the count of active requests expires, should nothing change it before.
+    pub(crate) fn expires_ms(&self, window_ms: u64) -> Option<u64> {
+        let running = self.active.load(Relaxed) > 0;
+        running.then(|| self.changed_ms.load(Relaxed).saturating_add(window_ms))
     }
 
     /// Puts the server's load under a zone (or none) while the sums are made anew.
@@ -383,7 +395,7 @@ mod tests {
         assert_eq!((loads.zone(3), stats.active()), (3, 3));
         assert_eq!(stats.active_now(601_000, 600_000, &loads), 3);
         assert_eq!(stats.active_now(601_001, 600_000, &loads), 0);
-        assert_eq!((loads.zone(3), loads.total.load(Relaxed)), (0, 0));
+        assert_eq!((loads.zone(3), loads.total()), (0, 0));
         stats.end(700_000, &loads);
         assert_eq!((loads.zone(3), stats.active()), (0, 0));
     }

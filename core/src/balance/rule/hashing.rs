@@ -5,7 +5,6 @@ use crate::balance::query::Query;
 use crate::balance::rng::Rng;
 use crate::balance::table::{Scope, Table};
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering::Relaxed;
 
 /// The hash a request is placed by; drawn when it has no key.
 pub(crate) fn of_request(q: &Query<'_>, rng: &mut dyn Rng) -> u64 {
@@ -35,7 +34,7 @@ pub(crate) fn is_full(q: &Query<'_>, index: u32, weight_sum: f64) -> bool {
     let Some(bound) = q.plan.policy.hashing.bound else {
         return false;
     };
-    let running = q.loads.total.load(Relaxed).max(0) as f64;
+    let running = q.loads.total().max(0) as f64;
     let share = q.table.weights[index as usize] / weight_sum;
     f64::from(q.active(index)) + 1.0 > libm::ceil(bound * (running + 1.0) * share)
 }

@@ -8,6 +8,18 @@ pub struct Cyclic {
     counter: AtomicU32,
 }
 
+/// `(at + 1) % count` without the division where it can be told without.
+pub(crate) fn after(at: u32, count: u32) -> u32 {
+    let next = at.wrapping_add(1);
+    if next < count {
+        next
+    } else if next == count {
+        0
+    } else {
+        next % count
+    }
+}
+
 impl Cyclic {
     pub(crate) fn continued(&self) -> Self {
         Self {
@@ -18,7 +30,7 @@ impl Cyclic {
     /// The next position below `count`. A counter beyond a list that became shorter wraps once and is used then.
     pub(crate) fn next(&self, count: u32) -> u32 {
         loop {
-            let step = |at: u32| at.wrapping_add(1) % count;
+            let step = |at: u32| after(at, count);
             let (Ok(at) | Err(at)) = self
                 .counter
                 .fetch_update(Relaxed, Relaxed, |at| Some(step(at)));

@@ -48,7 +48,7 @@ impl RoundRobin {
     }
 
     fn next(&self, count: u32) -> u32 {
-        let step = |at: u32| at.wrapping_add(1) % count;
+        let step = |at: u32| super::predicate::after(at, count);
         // The closure never refuses, so both arms hold the value before the step.
         let (Ok(before) | Err(before)) = self
             .counter

@@ -83,6 +83,9 @@ fn cycle(weights: &[i64], start: &[i64]) -> Option<Vec<u32>> {
     if sum == 0 || sum > LONGEST_CYCLE || sum.saturating_mul(weights.len() as i64) > MOST_WORK {
         return None;
     }
+    if weights.iter().all(|&weight| weight == 1) && start.iter().all(|&balance| balance == 0) {
+        return Some((0..weights.len() as u32).collect());
+    }
     let mut balances = start.to_vec();
     let turns: Vec<u32> = (0..sum)
         .map(|_| step(weights, &mut balances, sum) as u32)
@@ -228,5 +231,6 @@ mod tests {
         assert_eq!(whole([1e-9, 0.5].into_iter()), [1, 500]);
         assert!(cycle(&[4096, 1], &[0, 0]).is_none());
         assert!(cycle(&[0, 0], &[0, 0]).is_none());
+        assert_eq!(cycle(&[1, 1, 1], &[0, 0, 0]), Some(vec![0, 1, 2]));
     }
 }

@@ -76,10 +76,47 @@ impl ZoneAvoidance {
             return self.remembered(scope, &mut |index| test(index) && fits(index));
         }
         let kept: ZoneSet = assessment.available(size, rng);
+        if !q.plan.exact && q.plan.limit == u32::MAX && !q.trips_possible() && q.unrestricted() {
+            return self.among_zones(q, scope, &kept);
+        }
         let spared = |index: u32| q.plan.exact && !q.table.zone_as_mapped[index as usize];
         self.turns.among(&scope.members, |index| {
             (kept.has(zone_of(index)) || spared(index)) && fits(index)
         })
+    }
+
+    /// The next of the members of these zones, all of which can be served from.
+    fn among_zones(&self, q: &Query<'_>, scope: &Scope, kept: &ZoneSet) -> Option<u32> {
+        let zone_of = |index: u32| q.table.zone_of[index as usize] as usize;
+        let whole = scope.len() == q.table.len();
+        let count = if whole {
+            let sizes = q
+                .table
+                .zones
+                .iter()
+                .map(|zone| zone.members.len() as u32)
+                .enumerate();
+            sizes
+                .filter(|(zone, _)| kept.has(*zone))
+                .map(|(_, size)| size)
+                .sum()
+        } else {
+            scope
+                .members
+                .iter()
+                .filter(|&&index| kept.has(zone_of(index)))
+                .count() as u32
+        };
+        if count == 0 {
+            return None;
+        }
+        let rank = self.turns.next(count) as usize;
+        scope
+            .members
+            .iter()
+            .copied()
+            .filter(|&index| kept.has(zone_of(index)))
+            .nth(rank)
     }
 
     /// As [`Cyclic::among`] for a test that must run exactly once for each member.

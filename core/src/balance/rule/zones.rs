@@ -6,6 +6,7 @@
 use crate::balance::query::Query;
 use crate::balance::rng::Rng;
 use crate::balance::stats::ZONE_SLOTS;
+use core::sync::atomic::Ordering::Relaxed;
 
 /// Zones that can be told apart in one choice without allocating.
 pub(crate) const MOST_ZONES: usize = 256;
@@ -38,7 +39,14 @@ impl ZoneSet {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
-        (0..MOST_ZONES).filter(|&zone| self.0[zone / 64] & (1 << (zone % 64)) != 0)
+        self.0.into_iter().enumerate().flat_map(|(at, word)| {
+            let mut rest = word;
+            core::iter::from_fn(move || {
+                let bit = (rest != 0).then(|| rest.trailing_zeros() as usize)?;
+                rest &= rest - 1;
+                Some(at * 64 + bit)
+            })
+        })
     }
 }
 
@@ -80,8 +88,23 @@ impl Snapshot {
     }
 
     fn of_zone(q: &Query<'_>, zone: usize, trips: bool) -> Self {
-        let members = q.table.zones[zone].members.iter();
-        Self::of(members.map(|&index| (q.active(index), trips && q.tripped(index))))
+        let members = &q.table.zones[zone].members;
+        if !trips && q.table.zones.len() <= ZONE_SLOTS {
+            // The kept sum is exact once stale counts were swept.
+            let active = q.loads.zone(zone).max(0);
+            let load = active as f64 / members.len().max(1) as f64;
+            return Self {
+                instances: members.len() as u32,
+                tripped: 0,
+                active: active as u32,
+                load,
+            };
+        }
+        Self::of(
+            members
+                .iter()
+                .map(|&index| (q.active(index), trips && q.tripped(index))),
+        )
     }
 }
 
@@ -139,6 +162,7 @@ impl Assessment {
 
     pub(crate) fn of_query(q: &Query<'_>) -> Self {
         let trips = q.trips_possible();
+        sweep(q);
         let ribbon = &q.plan.policy.ribbon;
         let zones = (0..q.table.zones.len()).map(|zone| Snapshot::of_zone(q, zone, trips));
         Self::of(
@@ -195,6 +219,22 @@ pub(crate) fn draw_zone(
     }
     let total = zones.iter().map(&size).sum();
     draw(zones, total, size, rng)
+}
+
+/// Drops counts of active requests that are stale, when some may be: the kept sums hold them until they are looked at.
+fn sweep(q: &Query<'_>) {
+    if q.now < q.loads.expiry_ms.load(Relaxed) {
+        return;
+    }
+    let window = q.plan.window_ms;
+    // What starts after now expires after this.
+    let mut next = q.now.saturating_add(window);
+    for (index, stats) in (0..).zip(&q.table.stats) {
+        if q.active(index) > 0 {
+            next = next.min(stats.expires_ms(window).unwrap_or(next));
+        }
+    }
+    q.loads.expiry_ms.store(next.saturating_add(1), Relaxed);
 }
 
 /// True when the kept sums show that no zone can reach the trigger and no circuit is open: nothing is to be avoided.
