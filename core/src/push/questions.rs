@@ -96,6 +96,12 @@ impl Push {
             .collect()
     }
 
+    /// Whether a connection is set up.
+    #[must_use]
+    pub fn is_connected(&self, conn: ConnId) -> bool {
+        self.conns.contains_key(&conn)
+    }
+
     /// One connection.
     #[must_use]
     pub fn connection(&self, conn: ConnId) -> Option<Connection> {

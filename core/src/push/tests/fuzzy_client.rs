@@ -96,10 +96,10 @@ impl Client {
         };
         match body {
             PushBody::FuzzyService { key, added } => {
-                put(&mut self.known, key.fuzzy().into(), *added)
+                put(&mut self.known, key.fuzzy().into(), *added);
             }
             PushBody::FuzzyConfig { key, exists } => {
-                put(&mut self.known, key.to_string().into(), *exists)
+                put(&mut self.known, key.to_string().into(), *exists);
             }
             PushBody::FuzzySync { keys, kind, .. } => {
                 keys.iter()
