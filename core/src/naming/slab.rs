@@ -32,6 +32,10 @@ impl<T> Slab<T> {
         Some(value)
     }
 
+    pub(super) fn contains(&self, id: u32) -> bool {
+        self.slots.get(id as usize).is_some_and(Option::is_some)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
@@ -96,6 +100,10 @@ mod tests {
             (Some('b'), None, None)
         );
         assert_eq!((slab.len(), slab[2]), (2, 'c'));
+        assert_eq!(
+            [slab.contains(1), slab.contains(2), slab.contains(3)],
+            [false, true, false]
+        );
         assert_eq!(slab.insert('d'), 1);
         assert_eq!(
             slab.iter().map(|(_, c)| *c).collect::<Vec<_>>(),

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::{
     Naming,
-    state::{Address, ClientKind, Durable, Volatile},
+    state::{Address, ClientKind, Durable, Timer, Volatile},
 };
 use crate::{
     log::{Decode, decode, encode},
@@ -35,9 +35,33 @@ impl Naming {
             durable: decode::<Durable>(durable)?,
             volatile: decode::<Volatile>(volatile)?,
         };
+        if !naming.coheres() {
+            return Err(Decode::Malformed);
+        }
         naming.index();
         naming.share();
         Ok(naming)
+    }
+
+    /// Whether all numbers lead to something.
+    fn coheres(&self) -> bool {
+        let v = &self.volatile;
+        let record = |id: &u32| v.records.contains(*id);
+        let timer = |timer: &Timer| match timer {
+            Timer::Beat(id) | Timer::Probe(id) => v.records.contains(*id),
+            Timer::Empty(id) => v.services.contains(*id),
+        };
+        v.records
+            .iter()
+            .all(|(_, r)| v.services.contains(r.service) && v.clients.contains(r.client))
+            && v.services.iter().all(|(_, s)| s.records.iter().all(record))
+            && v.publications
+                .iter()
+                .all(|(c, s, r)| v.clients.contains(*c) && v.services.contains(*s) && record(r))
+            && v.conns.values().all(|client| v.clients.contains(*client))
+            && v.timers.iter().all(|(_, t)| timer(t))
+            && v.checks.keys().all(record)
+            && v.probes.values().all(record)
     }
 
     /// Makes the look-ups again, which are not written.
@@ -74,5 +98,62 @@ impl Naming {
                 *durable = record.published.clone();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::sync::Arc;
+
+    use super::super::trial::{Trial, instance};
+    use super::*;
+    use crate::model::Instance;
+
+    fn two() -> Trial {
+        let mut trial = Trial::new();
+        trial.connect(1);
+        trial.register("s", instance(1)).unwrap();
+        trial
+            .register(
+                "p",
+                Instance {
+                    ephemeral: false,
+                    ..instance(2)
+                },
+            )
+            .unwrap();
+        trial
+    }
+
+    #[test]
+    fn a_copy_shares_equal_values_again() {
+        let trial = two();
+        let copy = trial.swapped();
+        let records = copy.volatile.records.iter();
+        let held: Vec<usize> = records
+            .map(|(_, r)| Arc::strong_count(&r.published))
+            .collect();
+        // As published and as shown; a persistent one in durable state too.
+        assert_eq!(held, [2, 3]);
+    }
+
+    #[test]
+    fn damaged_bytes_are_refused_or_cohere() {
+        let trial = two();
+        let (durable, volatile) = (trial.naming.durable_bytes(), trial.naming.volatile_bytes());
+        assert_eq!(Naming::from_bytes(&durable, &[]).err(), Some(Decode::Empty));
+        let mut refused = 0;
+        for at in 1..volatile.len() {
+            for bit in 0..8 {
+                let mut damaged = volatile.clone();
+                damaged[at] ^= 1 << bit;
+                match Naming::from_bytes(&durable, &damaged) {
+                    Ok(naming) => drop(naming.clients()),
+                    Err(_) => refused += 1,
+                }
+            }
+            assert!(Naming::from_bytes(&durable, &volatile[..at]).is_err());
+        }
+        assert!(refused > volatile.len());
     }
 }
