@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::counts::{self, Counts};
 use crate::process::{End, run_logged, tail};
-use crate::stages::{Lane, Needs, STAGES, Stage, Work};
+use crate::stages::{Lane, Needs, STAGES, Stage};
 use crate::workspace::{cargo, has_program, own_binary, root, target_folder};
 use crate::{Failure, process};
 
@@ -209,32 +209,26 @@ impl Run {
     }
 
     fn stage(&self, stage: &Stage) {
-        let mut command = match stage.work {
-            Work::Xtask(arguments) => {
-                let mut command = own_command(if stage.lane == Lane::Computing {
-                    "5"
-                } else {
-                    "0"
-                });
-                command.args(arguments);
-                command
+        let mut command;
+        let count: fn(&str) -> Counts;
+        if stage.tests.is_empty() {
+            command = own_command(if stage.lane == Lane::Computing {
+                "5"
+            } else {
+                "0"
+            });
+            command.args(stage.xtask);
+            count =
+                |text| counts::of_closing_line(text).unwrap_or_else(|| counts::of_cargo_test(text));
+        } else {
+            command = cargo();
+            // The whole workspace, so that features unify as in the build.
+            command.args(["test", "--workspace", "--no-fail-fast"]);
+            for name in stage.tests {
+                command.args(["--test", name]);
             }
-            Work::Tests(names) => {
-                let mut command = cargo();
-                // The whole workspace, so that features unify as in the build.
-                command.args(["test", "--workspace", "--no-fail-fast"]);
-                names.iter().for_each(|name| {
-                    command.args(["--test", name]);
-                });
-                command
-            }
-        };
-        let count = match stage.work {
-            Work::Xtask(_) => |text: &str| {
-                counts::of_closing_line(text).unwrap_or_else(|| counts::of_cargo_test(text))
-            },
-            Work::Tests(_) => counts::of_cargo_test,
-        };
+            count = counts::of_cargo_test;
+        }
         self.step(stage.name, &mut command, stage.minutes, count);
     }
 

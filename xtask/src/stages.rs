@@ -1,21 +1,12 @@
 //! The stages of `cargo xtask test`: one row each. What is not in this table is not run by CI.
 //!
-//! To add one: write `tests/tests/NAME.rs` and add a row with `Work::Tests(&["NAME"])`; `lint` fails for a test file
+//! To add one: write `tests/tests/NAME.rs` and add a row with `xtask: &[], tests: &["NAME"]`; `lint` fails for a test file
 //! that is in no row, and for a row whose file is missing. A test takes a seeded sample by itself and the numbers of
 //! the full proof when `NACRITE_FULL=1` is set (it must take that variable from a server that it starts, since the server
 //! takes all of this prefix for settings). It finds the server in `target/debug/nacrite`, where its own program's folder
 //! is, and the engine module in `target/wasm/wasm32-unknown-unknown/wasm/nacrite_wasm.wasm`; both are built before, the
 //! module by the stage `wasm`, so a stage that needs it stands below that one in the same lane. A client suite that CI shall judge loses its `not_yet` in `clients.rs` and gets
 //! a row here. Choose the lane by what the stage does to the machine.
-
-/// What a stage runs.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Work {
-    /// A command of this program.
-    Xtask(&'static [&'static str]),
-    /// Test programs of `tests/tests`, one after the other.
-    Tests(&'static [&'static str]),
-}
 
 /// What a stage does to the machine, and so what runs beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +35,10 @@ pub(crate) struct Stage {
     pub(crate) name: &'static str,
     /// What passes when it passes.
     pub(crate) about: &'static str,
-    pub(crate) work: Work,
+    /// A command of this program, or empty.
+    pub(crate) xtask: &'static [&'static str],
+    /// Else test programs of `tests/tests`, one after the other.
+    pub(crate) tests: &'static [&'static str],
     pub(crate) lane: Lane,
     pub(crate) needs: Needs,
     /// It is ended and fails after this; three times as many with `--full`.
@@ -56,7 +50,8 @@ pub(crate) const STAGES: &[Stage] = &[
     Stage {
         name: "unit",
         about: "every test that a crate carries, and its examples",
-        work: Work::Xtask(&["unit"]),
+        xtask: &["unit"],
+        tests: &[],
         lane: Lane::Computing,
         needs: Needs::Build,
         minutes: 15,
@@ -64,7 +59,8 @@ pub(crate) const STAGES: &[Stage] = &[
     Stage {
         name: "lint",
         about: "formatting, clippy, dependency policy, house rules",
-        work: Work::Xtask(&["lint"]),
+        xtask: &["lint"],
+        tests: &[],
         lane: Lane::Computing,
         needs: Needs::Nothing,
         minutes: 20,
@@ -72,7 +68,8 @@ pub(crate) const STAGES: &[Stage] = &[
     Stage {
         name: "wasm",
         about: "the core and the engine module build for wasm32",
-        work: Work::Xtask(&["wasm"]),
+        xtask: &["wasm"],
+        tests: &[],
         lane: Lane::Computing,
         needs: Needs::Nothing,
         minutes: 20,
@@ -80,7 +77,8 @@ pub(crate) const STAGES: &[Stage] = &[
     Stage {
         name: "golden",
         about: "answers as recorded from real servers",
-        work: Work::Xtask(&["golden"]),
+        xtask: &["golden"],
+        tests: &[],
         lane: Lane::Waiting,
         needs: Needs::Build,
         minutes: 15,
@@ -95,7 +93,8 @@ const fn clients(name: &'static str, command: &'static [&'static str]) -> Stage 
     Stage {
         name,
         about: "a real client library",
-        work: Work::Xtask(command),
+        xtask: command,
+        tests: &[],
         lane: Lane::Waiting,
         needs: Needs::Clients,
         minutes: 17,
@@ -112,6 +111,17 @@ mod tests {
         for (n, stage) in STAGES.iter().enumerate() {
             assert!(
                 STAGES[..n].iter().all(|other| other.name != stage.name),
+                "{}",
+                stage.name
+            );
+        }
+    }
+
+    #[test]
+    fn each_runs_one_thing() {
+        for stage in STAGES {
+            assert!(
+                stage.xtask.is_empty() != stage.tests.is_empty(),
                 "{}",
                 stage.name
             );
