@@ -1,12 +1,14 @@
 //! The stages of `cargo xtask test`: one row each. What is not in this table is not run by CI.
 //!
-//! To add one: write `tests/tests/NAME.rs` and add a row with `xtask: &[], tests: &["NAME"]`; `lint` fails for a test file
-//! that is in no row, and for a row whose file is missing. A test takes a seeded sample by itself and the numbers of
-//! the full proof when `NACRITE_FULL=1` is set (it must take that variable from a server that it starts, since the server
-//! takes all of this prefix for settings). It finds the server in `target/debug/nacrite`, where its own program's folder
-//! is, and the engine module in `target/wasm/wasm32-unknown-unknown/wasm/nacrite_wasm.wasm`; both are built before, the
-//! module by the stage `wasm`, so a stage that needs it stands below that one in the same lane. A client suite that CI shall judge loses its `not_yet` in `clients.rs` and gets
-//! a row here. Choose the lane by what the stage does to the machine.
+//! To add one: write `tests/tests/NAME.rs` and add a row with `xtask: &[], tests: &["NAME"]`; `lint` fails for a test
+//! file that is in no row, and for a row whose file is missing. A test takes a seeded sample by itself and the numbers
+//! of the full proof when `NACRITE_FULL` is set (it must take that variable from a server that it starts, since the
+//! server takes all of this prefix for settings). It finds the server as `nacrite` in the folder above its own
+//! program's, and the engine module in `wasm/wasm32-unknown-unknown/wasm/nacrite_wasm.wasm` of the target directory;
+//! both are built before, the module by the stage `wasm`: what needs it stands below that one, in the same lane.
+//!
+//! A client suite that CI shall judge loses its `not_yet` in `clients.rs` and gets a row here. Choose the lane by what
+//! the stage does to the machine.
 
 /// What a stage does to the machine, and so what runs beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
