@@ -1,7 +1,18 @@
 //! The server: sockets, timers, threads and files around the core.
 
 pub mod cli;
+pub mod contents;
+pub mod drive;
+pub mod edges;
+pub mod fatal;
+pub mod grpc;
 pub mod http;
 pub mod logs;
 pub mod metrics;
+pub mod open;
+pub mod plans;
+pub mod probes;
 pub mod settings;
+pub mod udp;
+pub mod views;
+pub mod writers;

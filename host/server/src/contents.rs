@@ -1,0 +1,98 @@
+//! Contents of configs by log index: pinned until they are stored, then cached within bounds.
+
+use std::collections::BTreeMap;
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use nacrite_storage::StateReader;
+use quick_cache::{Weighter, sync::Cache};
+
+#[derive(Clone)]
+struct Bytes;
+
+impl Weighter<u64, Arc<[u8]>> for Bytes {
+    fn weight(&self, _: &u64, content: &Arc<[u8]>) -> u64 {
+        64 + content.len() as u64
+    }
+}
+
+/// Where contents are found.
+pub struct Contents {
+    /// Committed, but not yet in the state store.
+    pinned: Mutex<BTreeMap<u64, Arc<[u8]>>>,
+    pinned_bytes: AtomicUsize,
+    cache: Cache<u64, Arc<[u8]>, Bytes>,
+    store: StateReader,
+}
+
+impl Contents {
+    /// Contents of this store, with a cache of so many bytes.
+    #[must_use]
+    pub fn new(store: StateReader, cache_bytes: u64) -> Self {
+        // A guess at how many fit: it only sizes the cache's tables.
+        let items = usize::try_from(cache_bytes / 2_048).unwrap_or(usize::MAX).max(16);
+        Self { pinned: Mutex::default(), pinned_bytes: AtomicUsize::new(0), cache: Cache::with_weighter(items, cache_bytes, Bytes), store }
+    }
+
+    fn pins(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Arc<[u8]>>> {
+        self.pinned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a committed content until the store has it.
+    pub fn pin(&self, index: u64, bytes: Arc<[u8]>) {
+        self.pinned_bytes.fetch_add(bytes.len(), Ordering::Relaxed);
+        self.pins().insert(index, bytes);
+    }
+
+    /// The store has everything up to this index.
+    pub fn stored(&self, upto: u64) {
+        let released = {
+            let mut pins = self.pins();
+            let later = pins.split_off(&(upto + 1));
+            std::mem::replace(&mut *pins, later)
+        };
+        for (index, bytes) in released {
+            self.pinned_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
+            self.cache.insert(index, bytes);
+        }
+    }
+
+    /// How many bytes wait for the store.
+    #[must_use]
+    pub fn pinned_bytes(&self) -> usize {
+        self.pinned_bytes.load(Ordering::Relaxed)
+    }
+
+    /// A content that is at hand.
+    #[must_use]
+    pub fn hot(&self, index: u64) -> Option<Arc<[u8]>> {
+        self.cache.get(&index).or_else(|| self.pins().get(&index).cloned())
+    }
+
+    /// A content, read from the store on the blocking pool if need be; readers of the same one wait for one read.
+    ///
+    /// # Errors
+    /// What the store says; none if it no longer has it.
+    pub async fn get(self: &Arc<Self>, index: u64) -> Result<Option<Arc<[u8]>>, String> {
+        if let Some(bytes) = self.hot(index) {
+            return Ok(Some(bytes));
+        }
+        let this = self.clone();
+        let read = || async move {
+            let store = this.store.clone();
+            match tokio::task::spawn_blocking(move || store.content(index)).await {
+                Ok(Ok(Some(bytes))) => Ok(bytes),
+                Ok(Ok(None)) => Err(None),
+                Ok(Err(error)) => Err(Some(error.to_string())),
+                Err(panic) => Err(Some(panic.to_string())),
+            }
+        };
+        match self.cache.get_or_insert_async(&index, read()).await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(None) => Ok(None),
+            Err(Some(error)) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! Drives the core: whoever queued an input tries the engine's lock, and the holder works for all.
+//!
+//! 1. An input goes into one of two queues: control (ticks, commits, acks; small by construction) or requests (bounded).
+//! 2. Who gets the lock takes up to 256 inputs as one batch, hands them to the engine, and turns with consensus until
+//!    neither has more to say: proposals go in, committed entries come out and into the engine.
+//! 3. Views are published, then replies are released; pushes, datagrams and probes leave after the lock.
+//! 4. After the lock the holder looks at the queues once more; after a millisecond it hands on by a task of its own.
+//!
+//! The lock is never held across an `.await`, rendering or disk. A panic under it ends the process with its reason.
+
+mod clock;
+mod engine;
+mod inner;
+mod queues;
+mod waiting;
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+use std::time::{Duration, Instant};
+
+use nacrite_core::{
+    node::{
+        input::{Input, Origin},
+        op::Op,
+        output::Output,
+        reply::{Answered, Refusal},
+    },
+    view::Delta,
+};
+use tokio::sync::{Notify, oneshot, watch};
+
+pub use clock::Clock;
+pub use engine::{Engine, Native};
+pub use inner::{Inner, Replayed};
+pub use queues::{QueueLimits, Queues, Submission};
+
+use crate::{contents::Contents, fatal::fatal, views::Views};
+
+/// Inputs of one batch, at most.
+const BATCH: usize = 256;
+/// Bytes of contents that the state store may be behind before writes are refused as "busy".
+const MOST_BEHIND: usize = 64 << 20;
+/// How long one task works for others before it hands on.
+const SHIFT: Duration = Duration::from_millis(1);
+
+/// What leaves the drive, besides replies: the edges take it.
+pub trait Edges: Send + Sync + 'static {
+    /// A push to connections, a datagram, a probe, or the end of a connection. Called without the lock, in order.
+    fn send(&self, output: Output);
+}
+
+/// The core, what drives it, and everyone's way to it.
+pub struct Drive {
+    inner: Mutex<Inner>,
+    queues: Queues,
+    /// Where the log and the state are, and what readers see.
+    pub views: Arc<Views>,
+    /// Contents by log index.
+    pub contents: Arc<Contents>,
+    /// The two clocks.
+    pub clock: Clock,
+    edges: std::sync::OnceLock<Arc<dyn Edges>>,
+    deadline: AtomicU64,
+    deadline_moved: Notify,
+    next_request: AtomicU64,
+    /// Index up to which the state store has applied, as far as it said.
+    stored: watch::Receiver<u64>,
+    /// Index up to which the core has applied.
+    applied: AtomicU64,
+    overloaded: AtomicBool,
+    ready: watch::Sender<bool>,
+    ending: watch::Sender<bool>,
+    inputs: AtomicU64,
+}
+
+/// A parked request whose caller may go away: dropping this tells the node.
+struct Parked<'a> {
+    drive: &'a Arc<Drive>,
+    id: u64,
+    answered: bool,
+}
+
+impl Drop for Parked<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.drive.control(Input::Gone { id: self.id });
+        }
+    }
+}
+
+impl Drive {
+    /// A drive around what start-up has opened.
+    #[must_use]
+    pub fn new(
+        inner: Inner,
+        limits: QueueLimits,
+        views: Arc<Views>,
+        contents: Arc<Contents>,
+        clock: Clock,
+        stored: watch::Receiver<u64>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            inner: Mutex::new(inner),
+            queues: Queues::new(limits),
+            views,
+            contents,
+            clock,
+            edges: std::sync::OnceLock::new(),
+            deadline: AtomicU64::new(u64::MAX),
+            deadline_moved: Notify::new(),
+            next_request: AtomicU64::new(1),
+            stored,
+            applied: AtomicU64::new(0),
+            overloaded: AtomicBool::new(false),
+            ready: watch::Sender::new(false),
+            ending: watch::Sender::new(false),
+            inputs: AtomicU64::new(0),
+        })
+    }
+
+    /// Names the edges that outputs go to; once, before the first request.
+    pub fn attach(&self, edges: Arc<dyn Edges>) {
+        assert!(self.edges.set(edges).is_ok(), "edges are attached once");
+    }
+
+    /// Whether requests are served: all rows are restored and the log is replayed.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        *self.ready.borrow()
+    }
+
+    /// Waits until requests are served, at most so long; whether they are.
+    pub async fn wait_ready(&self, at_most: Duration) -> bool {
+        if self.is_ready() {
+            return true;
+        }
+        let mut ready = self.ready.subscribe();
+        tokio::time::timeout(at_most, ready.wait_for(|r| *r)).await.is_ok_and(|r| r.is_ok())
+    }
+
+    /// Hands an operation to the node and waits for what comes of it. If the future is dropped, a poll is forgotten;
+    /// a write that was handed over happens all the same.
+    pub async fn submit(self: &Arc<Self>, origin: Origin, op: Op, content: Option<Arc<[u8]>>) -> Answered {
+        let (reply, answer) = oneshot::channel();
+        let id = self.next_request.fetch_add(1, Ordering::Relaxed);
+        let parks = matches!(op, Op::Poll { wait_ms: 1.., .. });
+        let behind = content.is_some() && self.contents.pinned_bytes() > MOST_BEHIND;
+        if behind || !self.queues.push_request(Submission { id, origin, op, content, reply }) {
+            self.overload(true);
+            return Err(Refusal::Busy);
+        }
+        self.run();
+        if !parks {
+            return answer.await.unwrap_or(Err(Refusal::Busy));
+        }
+        let mut parked = Parked { drive: self, id, answered: false };
+        let mut ending = self.ending.subscribe();
+        let result = tokio::select! {
+            result = answer => result.unwrap_or(Err(Refusal::Busy)),
+            // At the end of the process parked polls are answered "nothing changed", and the clients come again.
+            _ = ending.wait_for(|e| *e) => return Ok(nacrite_core::node::reply::Reply::Changed(Vec::new())),
+        };
+        parked.answered = true;
+        result
+    }
+
+    /// Tells the node something that is no request.
+    pub fn control(self: &Arc<Self>, input: Input) {
+        self.queues.push_control(queues::Control::Input(input));
+        self.run();
+    }
+
+    /// The log writer has persisted up to this number.
+    pub fn persisted(self: &Arc<Self>, number: u64) {
+        self.queues.push_control(queues::Control::Persisted(number));
+        self.run();
+    }
+
+    /// The state store is durable up to this index.
+    pub fn durable(self: &Arc<Self>, index: u64) {
+        self.queues.push_control(queues::Control::Durable(index));
+        self.run();
+    }
+
+    /// Waits until the state store has reached what has been applied so far; false if it takes longer than 5 s.
+    pub async fn settled(&self) -> bool {
+        let want = self.applied.load(Ordering::Acquire);
+        let mut stored = self.stored.clone();
+        let reached = stored.wait_for(|s| *s >= want);
+        tokio::time::timeout(Duration::from_secs(5), reached).await.is_ok_and(|r| r.is_ok())
+    }
+
+    /// Parked polls are answered from now on; for the end of the process.
+    pub fn end_polls(&self) {
+        self.ending.send_replace(true);
+    }
+
+    /// Whether the process is about to end.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        *self.ending.borrow()
+    }
+
+    /// Waits for the end of the process.
+    pub async fn ended(&self) {
+        // The sender lives as long as this does.
+        let _ = self.ending.subscribe().wait_for(|e| *e).await;
+    }
+
+    /// Requests that wait, their bytes, and inputs handled since the start.
+    #[must_use]
+    pub fn load(&self) -> (usize, usize, u64) {
+        let (count, bytes) = self.queues.waiting();
+        (count, bytes, self.inputs.load(Ordering::Relaxed))
+    }
+
+    /// Looks at the parts under the lock; for tests and metrics that are asked for seldom.
+    pub fn inspect<R>(&self, look: impl FnOnce(&mut Inner) -> R) -> R {
+        look(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Works off the queues if nobody else does.
+    fn run(self: &Arc<Self>) {
+        let start = Instant::now();
+        while !self.queues.is_empty() {
+            let Ok(mut inner) = self.inner.try_lock() else { return };
+            let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.batch(&mut inner)));
+            drop(inner);
+            match worked {
+                Ok(outputs) => self.release(outputs),
+                Err(panic) => fatal(&format!("the core stopped: {}", crate::fatal::panic_text(&*panic))),
+            }
+            if start.elapsed() > SHIFT && !self.queues.is_empty() {
+                let drive = self.clone();
+                // Outside of a runtime (the writers' threads) there is nobody to hand on to.
+                if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                    runtime.spawn(async move { drive.run() });
+                    return;
+                }
+            }
+        }
+    }
+
+    /// One batch under the lock; what must leave afterwards.
+    fn batch(&self, inner: &mut Inner) -> Vec<Output> {
+        let now = self.clock.now();
+        let (controls, requests) = self.queues.take(BATCH);
+        self.inputs.fetch_add((controls.len() + requests.len()) as u64, Ordering::Relaxed);
+        let mut leaving = Vec::new();
+        let mut deltas: Vec<Delta> = Vec::new();
+        inner.work(now, controls, requests, &self.contents, &mut deltas, &mut leaving);
+        self.views.publish(deltas);
+        self.applied.store(inner.applied(), Ordering::Release);
+        inner.answer();
+        if inner.is_ready() && !self.is_ready() {
+            self.ready.send_replace(true);
+        }
+        let deadline = inner.deadline().unwrap_or(u64::MAX);
+        if self.deadline.swap(deadline, Ordering::AcqRel) != deadline {
+            self.deadline_moved.notify_one();
+        }
+        leaving
+    }
+
+    fn release(self: &Arc<Self>, outputs: Vec<Output>) {
+        if self.overloaded.load(Ordering::Relaxed) && self.queues.has_room() {
+            self.overload(false);
+        }
+        let Some(edges) = self.edges.get() else { return };
+        for output in outputs {
+            edges.send(output);
+        }
+    }
+
+    fn overload(self: &Arc<Self>, now: bool) {
+        if self.overloaded.swap(now, Ordering::Relaxed) != now {
+            self.control(Input::Overloaded(now));
+        }
+    }
+
+    /// Sends the node its ticks; runs until the process ends.
+    pub async fn keep_time(self: Arc<Self>) {
+        loop {
+            let deadline = self.deadline.load(Ordering::Acquire);
+            let now = self.clock.now().mono;
+            if deadline <= now {
+                self.control(Input::Tick);
+                // A node whose deadline does not move would make this spin.
+                tokio::task::yield_now().await;
+                if self.deadline.load(Ordering::Acquire) <= now {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                continue;
+            }
+            let wait = Duration::from_millis(deadline.saturating_sub(now).min(60_000));
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.deadline_moved.notified() => {}
+            }
+        }
+    }
+}

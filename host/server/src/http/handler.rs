@@ -1,0 +1,342 @@
+//! From an HTTP request to its answer: parses what `core::api` needs, carries out its plan, writes what comes of it.
+//!
+//! No route, rule or text of the API stands here; what is answered here is what exists before there is a core.
+
+use std::{
+    borrow::Cow,
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, RwLock},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use nacrite_core::{
+    api::{Answer, Body, Call, FormPart, Method, Routes, ServerFacts},
+    node::input::Origin,
+};
+use nacrite_storage::StateReader;
+use tokio::sync::watch;
+
+use super::{
+    accept::{ConnectInfo, HttpEdge},
+    limits::{BodyError, ReadBody, read_body},
+    longurl,
+    multipart,
+};
+use crate::{
+    drive::Drive,
+    metrics::http::{HttpMetrics, LatencyClass, RouteLabel},
+    plans::{Failure, carry_out},
+};
+
+/// The context path of the API; paths without it are taken too (the 3.x console has none).
+const CONTEXT: &str = "/nacos";
+/// How long a request waits for a server that is still opening its data.
+const OPENING_WAIT: Duration = Duration::from_secs(2);
+
+/// What serves requests once the data is open.
+pub struct Served {
+    /// The core.
+    pub drive: Arc<Drive>,
+    /// Rows for histories.
+    pub store: StateReader,
+    /// Routes of all generations.
+    pub routes: Routes,
+    /// What answers say of this server; the host replaces it every few seconds.
+    pub facts: RwLock<Arc<ServerFacts>>,
+}
+
+impl Served {
+    /// The facts as they stand.
+    #[must_use]
+    pub fn facts(&self) -> Arc<ServerFacts> {
+        self.facts.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
+/// The service behind every HTTP connection.
+#[derive(Clone)]
+pub struct Handler {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    served: watch::Receiver<Option<Arc<Served>>>,
+    edge: Arc<HttpEdge>,
+    metrics: Arc<HttpMetrics>,
+    scrape: Scrape,
+}
+
+/// Gives the text that Prometheus reads.
+pub type Scrape = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = String> + Send>> + Send + Sync>;
+
+type Written = Response<Full<Bytes>>;
+
+impl Handler {
+    /// A handler that serves what appears in `served`.
+    #[must_use]
+    pub fn new(
+        served: watch::Receiver<Option<Arc<Served>>>,
+        edge: Arc<HttpEdge>,
+        metrics: Arc<HttpMetrics>,
+        scrape: Scrape,
+    ) -> Self {
+        Self { shared: Arc::new(Shared { served, edge, metrics, scrape }) }
+    }
+}
+
+impl tower_service::Service<Request<Incoming>> for Handler {
+    type Response = Written;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Written, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let shared = self.shared.clone();
+        Box::pin(async move { Ok(shared.answer(request).await) })
+    }
+}
+
+impl Shared {
+    async fn answer(&self, request: Request<Incoming>) -> Written {
+        let start = Instant::now();
+        let path = request.uri().path();
+        let label = label_of(path, request.method());
+        let written = match path {
+            "/" | "/nacos" | "/nacos/" => home(),
+            "/metrics" | "/nacos/metrics" | "/nacos/actuator/prometheus" | "/actuator/prometheus" => self.scrape().await,
+            _ => self.call(request).await,
+        };
+        let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.metrics.answered(label, written.status().as_u16(), micros);
+        written
+    }
+
+    async fn scrape(&self) -> Written {
+        let text = (self.scrape)().await;
+        plain(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
+    }
+
+    /// What serves, unless the data is not open in time.
+    async fn served(&self) -> Option<Arc<Served>> {
+        let mut served = self.served.clone();
+        let open = served.wait_for(Option::is_some);
+        let served = tokio::time::timeout(OPENING_WAIT, open).await.ok()?.ok()?.clone()?;
+        served.drive.wait_ready(OPENING_WAIT).await.then_some(served)
+    }
+
+    async fn call(&self, request: Request<Incoming>) -> Written {
+        let (parts, body) = request.into_parts();
+        if is_liveness(parts.uri.path()) && self.served.borrow().is_none() {
+            return plain(StatusCode::OK, Answer::TEXT, "OK");
+        }
+        let Some(served) = self.served().await else {
+            return unavailable("server is STARTING now, please try again later!");
+        };
+        let Some(method) = method_of(&parts.method) else {
+            return plain(StatusCode::METHOD_NOT_ALLOWED, Answer::TEXT, "this method is not known\n");
+        };
+        let limits = self.edge.limits();
+        let read = read_body(body, limits.max_body, limits.body_timeout, self.edge.memory()).await;
+        let body = match read {
+            Ok(body) => body,
+            Err(error) => return body_error(&error),
+        };
+        let peer = parts.extensions.get::<ConnectInfo>().map(|c| c.peer.ip().to_canonical().to_string());
+        let ip = caller(&parts.headers).unwrap_or_else(|| peer.unwrap_or_default());
+        let query = longurl::query(&parts.uri, &parts.extensions);
+        let plan = {
+            let form = match form_of(&parts.headers) {
+                Form::Urlencoded => &body.bytes[..],
+                _ => &[],
+            };
+            let params: Vec<(Cow<'_, str>, Cow<'_, str>)> =
+                form_urlencoded::parse(query).chain(form_urlencoded::parse(form)).collect();
+            let multipart = match form_of(&parts.headers) {
+                Form::Multipart(boundary) => match multipart::parse(&body.bytes, &boundary) {
+                    Ok(parts) => parts,
+                    Err(error) => return plain(StatusCode::BAD_REQUEST, Answer::TEXT, error),
+                },
+                _ => Vec::new(),
+            };
+            // Fields of a multipart form that are no files are parameters like any other.
+            let params: Vec<_> = params
+                .into_iter()
+                .chain(multipart.iter().filter(|p| p.file.is_none()).filter_map(|p| {
+                    Some((p.name.clone(), Cow::Borrowed(std::str::from_utf8(p.bytes).ok()?)))
+                }))
+                .collect();
+            let facts = served.facts();
+            let full_path = parts.uri.path();
+            let call = Call {
+                method,
+                path: full_path.strip_prefix(CONTEXT).filter(|p| p.starts_with('/')).unwrap_or(full_path),
+                full_path,
+                params: &params,
+                header: &|name| parts.headers.get(name).and_then(|v| v.to_str().ok()),
+                body: &body.bytes,
+                parts: &multipart,
+                form_too_large: false,
+                ip: &ip,
+                view: &*served.drive.views,
+                now: served.drive.clock.now(),
+                server: &facts,
+            };
+            served.routes.plan(&call)
+        };
+        // What the plan keeps of the body it has copied; the rest need not wait for the answer.
+        let keep: Option<ReadBody> = matches!(plan, nacrite_core::api::Plan::Answer(_)).then_some(body);
+        let origin = Origin { conn: None, ip: ip.into(), user: "".into() };
+        let answer = match carry_out(&served.drive, &served.store, &origin, plan).await {
+            Ok(answer) => answer,
+            Err(Failure::Behind) => return unavailable("server is busy, please try again later!"),
+            Err(Failure::Broken(reason)) => {
+                tracing::error!("a request could not be answered: {reason}");
+                return plain(StatusCode::INTERNAL_SERVER_ERROR, Answer::TEXT, reason);
+            }
+        };
+        drop(keep);
+        self.write(answer, &served).await
+    }
+
+    async fn write(&self, answer: Answer, served: &Served) -> Written {
+        let bytes = match answer.body {
+            Body::Bytes(bytes) => Bytes::from(bytes),
+            Body::Content(content) => match served.drive.contents.get(content.index).await {
+                Ok(Some(bytes)) => Bytes::from_owner(bytes),
+                // It was replaced and cut away between look-up and read.
+                Ok(None) => return unavailable("the config changed, please try again"),
+                Err(reason) => {
+                    tracing::error!("a content could not be read: {reason}");
+                    return plain(StatusCode::INTERNAL_SERVER_ERROR, Answer::TEXT, reason);
+                }
+            },
+        };
+        let mut response = Response::new(Full::new(bytes));
+        *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        if let Some(kind) = answer.content_type {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        }
+        for (name, value) in answer.headers {
+            // A value that HTTP cannot carry is left out; the reference's values are encoded.
+            if let (Ok(name), Ok(value)) =
+                (name.parse::<http::HeaderName>(), HeaderValue::from_bytes(value.as_bytes()))
+            {
+                headers.insert(name, value);
+            }
+        }
+        response
+    }
+}
+
+enum Form {
+    Urlencoded,
+    Multipart(String),
+    Other,
+}
+
+fn form_of(headers: &HeaderMap) -> Form {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let main = kind.split(';').next().unwrap_or_default().trim();
+    if main.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        Form::Urlencoded
+    } else if main.eq_ignore_ascii_case("multipart/form-data") {
+        multipart::boundary(kind).map_or(Form::Other, Form::Multipart)
+    } else {
+        Form::Other
+    }
+}
+
+fn method_of(method: &http::Method) -> Option<Method> {
+    Some(match *method {
+        http::Method::GET => Method::Get,
+        http::Method::POST => Method::Post,
+        http::Method::PUT => Method::Put,
+        http::Method::DELETE => Method::Delete,
+        http::Method::PATCH => Method::Patch,
+        http::Method::HEAD => Method::Head,
+        http::Method::OPTIONS => Method::Options,
+        _ => return None,
+    })
+}
+
+/// Address of the caller as proxies say it (Nacos `WebUtils.getRemoteIp`).
+fn caller(headers: &HeaderMap) -> Option<String> {
+    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::trim).filter(|v| !v.is_empty());
+    let first = text("x-forwarded-for").and_then(|v| v.split(',').next()).map(str::trim);
+    first.filter(|v| !v.is_empty()).or_else(|| text("x-real-ip")).map(str::to_owned)
+}
+
+/// Generations and classes that requests are counted by.
+const GENERATIONS: [(&str, &str); 4] = [("/v1/", "v1"), ("/v2/", "v2"), ("/v3/", "v3"), ("", "own")];
+const CLASSES: [LatencyClass; 3] = [LatencyClass::Read, LatencyClass::Write, LatencyClass::Poll];
+
+/// What requests are counted by, for the metrics.
+#[must_use]
+pub fn labels() -> Vec<RouteLabel> {
+    let label = |generation, class| RouteLabel {
+        route: match class {
+            LatencyClass::Poll => "poll",
+            LatencyClass::Write => "write",
+            _ => "read",
+        },
+        generation,
+        class,
+    };
+    GENERATIONS.iter().flat_map(|(_, name)| CLASSES.map(|class| label(*name, class))).collect()
+}
+
+/// Place in [`labels`] of a request.
+fn label_of(path: &str, method: &http::Method) -> usize {
+    let path = path.strip_prefix(CONTEXT).unwrap_or(path);
+    let generation = GENERATIONS.iter().position(|(prefix, _)| path.starts_with(*prefix)).unwrap_or_default();
+    let class = match *method {
+        http::Method::GET | http::Method::HEAD => 0,
+        _ if path == "/v1/cs/configs/listener" => 2,
+        _ => 1,
+    };
+    generation * CLASSES.len() + class
+}
+
+fn is_liveness(path: &str) -> bool {
+    path.ends_with("/health/liveness") || path.ends_with("/state/liveness")
+}
+
+fn home() -> Written {
+    plain(
+        StatusCode::OK,
+        Answer::TEXT,
+        "Nacrite: config and service discovery.\nThe API is under /nacos, metrics are under /metrics. The console is not here yet.\n",
+    )
+}
+
+fn body_error(error: &BodyError) -> Written {
+    let mut response = plain(error.status(), Answer::TEXT, error.to_string());
+    // The rest of the body is not read.
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+fn unavailable(text: &'static str) -> Written {
+    plain(StatusCode::SERVICE_UNAVAILABLE, Answer::TEXT, text)
+}
+
+fn plain(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Written {
+    let mut response = Response::new(Full::new(text.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+/// The parts of a multipart body that a call sees.
+pub type Parts<'a> = Vec<FormPart<'a>>;

@@ -1,0 +1,184 @@
+//! From a data folder to a drive that serves: opens the files, restores the rows, replays the log, starts the writers.
+
+use std::{
+    path::Path,
+    sync::{Arc, mpsc},
+    thread::JoinHandle,
+};
+
+use nacrite_consensus::{Consensus, Start, StartError};
+use nacrite_core::{
+    log::{Row, Table},
+    node::{
+        Node, NodeSettings,
+        input::{Input, Now},
+    },
+};
+use nacrite_storage::{Options, StateReader, Store};
+use tokio::sync::watch;
+
+use crate::{
+    contents::Contents,
+    drive::{Clock, Drive, Edges, Inner, Native, QueueLimits, Replayed},
+    fatal::thread,
+    views::Views,
+    writers::{LogJob, StateJob, write_log, write_state},
+};
+
+/// Bytes of rows that are given to the core in one piece.
+const PIECE: usize = 1 << 20;
+
+/// How to open a data folder.
+#[derive(Clone, Debug)]
+pub struct OpenSettings {
+    /// The files.
+    pub store: Options,
+    /// The core.
+    pub node: NodeSettings,
+    /// What may wait for the core.
+    pub queues: QueueLimits,
+    /// Bytes of contents that are cached.
+    pub content_cache: u64,
+}
+
+/// Why a data folder cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The files.
+    #[error("{0}")]
+    Store(#[from] nacrite_storage::Error),
+    /// Log and state do not fit.
+    #[error("{0}")]
+    Start(#[from] StartError),
+    /// A thread could not be started.
+    #[error("a writer could not be started: {0}")]
+    Thread(#[from] std::io::Error),
+    /// A row is of a table that this release does not know.
+    #[error("the state store has a row of table {0}, which this release does not know")]
+    Table(u8),
+}
+
+/// An open data folder and what works on it.
+pub struct Opened {
+    /// The core.
+    pub drive: Arc<Drive>,
+    /// Rows and contents.
+    pub store: StateReader,
+    /// Whether the folder was made by this.
+    pub is_new: bool,
+    log: mpsc::Sender<LogJob>,
+    log_writer: JoinHandle<()>,
+    state_writer: JoinHandle<()>,
+}
+
+impl Opened {
+    /// Opens a folder (made if it is not there) and starts to work on it. Blocks while rows are restored; the log is
+    /// replayed after that, and the drive says when it is ready.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn folder(
+        path: &Path,
+        settings: &OpenSettings,
+        clock: Clock,
+        edges: impl FnOnce(&Arc<Drive>) -> Arc<dyn Edges>,
+    ) -> Result<Self, OpenError> {
+        Self::store(Store::open_folder(path, &settings.store)?, settings, clock, edges)
+    }
+
+    /// As [`Opened::folder`], with files that are open already.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn store(
+        store: Store,
+        settings: &OpenSettings,
+        clock: Clock,
+        edges: impl FnOnce(&Arc<Drive>) -> Arc<dyn Edges>,
+    ) -> Result<Self, OpenError> {
+        let Store { log, start, state, .. } = store;
+        let reader = state.reader();
+        let applied = reader.applied().index;
+        let consensus = Consensus::new(
+            Start {
+                id: start.node_id,
+                voters: vec![start.node_id],
+                conf_state: None,
+                hard_state: start.hard_state,
+                compacted: start.compacted,
+                last_index: start.last_index,
+                applied,
+                seed: settings.node.seed,
+            },
+            Arc::new(log.handle()),
+        )?;
+        let (log_jobs, log_queue) = mpsc::channel();
+        let (state_jobs, state_queue) = mpsc::channel::<StateJob>();
+        let engine = Box::new(Native::new(Node::new(&settings.node)));
+        let replayed = Replayed { last: start.last_index, from: applied };
+        let mut inner = Inner::new(engine, consensus, log_jobs.clone(), state_jobs, replayed);
+        let views = Arc::new(Views::default());
+        restore(&reader, &mut inner, clock.now(), &views, applied)?;
+        let contents = Arc::new(Contents::new(reader.clone(), settings.content_cache));
+        let (stored, stored_seen) = watch::channel(applied);
+        let drive = Drive::new(inner, settings.queues, views, contents.clone(), clock, stored_seen);
+        drive.attach(edges(&drive));
+        let driven = drive.clone();
+        let log_writer = thread("log-writer", move || write_log(log, &log_queue, &driven))?;
+        let driven = Arc::downgrade(&drive);
+        let state_writer = thread("state-writer", move || {
+            let durable = |index| {
+                if let Some(drive) = driven.upgrade() {
+                    drive.durable(index);
+                }
+            };
+            write_state(state, &state_queue, &contents, &stored, &durable)
+        })?;
+        // Consensus has things to say from the start; the first input lets it.
+        drive.control(Input::Tick);
+        Ok(Self { drive, store: reader, is_new: start.is_new, log: log_jobs, log_writer, state_writer })
+    }
+
+    /// Ends the writers: everything acknowledged is on disk already; this makes the state store durable too, so that
+    /// the next start replays nothing.
+    pub fn close(self) {
+        let _ = self.log.send(LogJob::End);
+        let _ = self.log_writer.join();
+        // The state's writer ends when the drive has closed its queue.
+        self.drive.inspect(Inner::close);
+        let _ = self.state_writer.join();
+    }
+}
+
+/// Gives the core all rows but histories.
+fn restore(
+    reader: &StateReader,
+    inner: &mut Inner,
+    now: Now,
+    views: &Views,
+    applied: u64,
+) -> Result<(), OpenError> {
+    let tables: Vec<u8> = Table::ALL.into_iter().filter(|t| t.restored()).map(|t| t as u8).collect();
+    let mut rows = Vec::new();
+    let mut bytes = 0;
+    let mut unknown = None;
+    let mut give = |rows: &mut Vec<Row>| {
+        let mut deltas = Vec::new();
+        inner.restore(now, Input::Restore { rows: std::mem::take(rows), applied }, &mut deltas);
+        views.publish(deltas);
+    };
+    reader.for_each_row(&tables, |table, key, value, _| {
+        let Some(table) = Table::of(table) else {
+            unknown = Some(table);
+            return;
+        };
+        bytes += key.len() + value.len();
+        rows.push(Row { table, key: key.to_vec(), value: value.to_vec() });
+        if bytes >= PIECE {
+            bytes = 0;
+            give(&mut rows);
+        }
+    })?;
+    give(&mut rows);
+    unknown.map_or(Ok(()), |table| Err(OpenError::Table(table)))
+}
