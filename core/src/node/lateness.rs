@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds past a deadline from which an input shows that the process stood still.
-pub const PAUSE_MS: u64 = 5_000;
+const PAUSE_MS: u64 = 5_000;
 
 /// Notices pauses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]

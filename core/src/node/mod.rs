@@ -547,6 +547,7 @@ impl Node {
         self.push.count_into(&mut totals);
         totals.configs = self.configs.len() as u64;
         totals.polls = self.watchers.polls() as u64;
+        totals.poll_keys = self.watchers.poll_keys();
         totals.listens = self.watchers.listens() as u64;
         totals.watched = self.watchers.watched() as u64;
         totals.timers += self.watchers.timers() as u64;

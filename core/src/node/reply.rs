@@ -230,6 +230,10 @@ pub struct Totals {
     pub instances: u64,
     /// Subscriptions.
     pub subscriptions: u64,
+    /// Those of them that are pushed to over UDP.
+    pub udp_subscriptions: u64,
+    /// gRPC connections with instances.
+    pub grpc_publishers: u64,
     /// Clients of all kinds.
     pub clients: u64,
     /// gRPC connections.
@@ -244,6 +248,8 @@ pub struct Totals {
     pub namespaces: u64,
     /// Parked polls.
     pub polls: u64,
+    /// Configs that they wait for, each counted for each poll.
+    pub poll_keys: u64,
     /// (connection, config) pairs that are listened to.
     pub listens: u64,
     /// Distinct configs that are listened to or polled.

@@ -142,6 +142,11 @@ impl Push {
             .iter()
             .map(|s| (s.conns.len() + s.udp.len()) as u64)
             .sum::<u64>();
+        totals.udp_subscriptions += self
+            .services
+            .iter()
+            .map(|s| s.udp.len() as u64)
+            .sum::<u64>();
         totals.connections += self.conns.len() as u64;
         totals.fuzzy_watches += self.fuzzy.watches();
         totals.timers += self.timers.len() as u64;

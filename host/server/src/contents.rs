@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use nacrite_storage::StateReader;
@@ -25,6 +25,7 @@ pub struct Contents {
     pinned_bytes: AtomicUsize,
     cache: Cache<u64, Arc<[u8]>, Bytes>,
     store: StateReader,
+    cold_reads: AtomicU64,
 }
 
 impl Contents {
@@ -32,8 +33,16 @@ impl Contents {
     #[must_use]
     pub fn new(store: StateReader, cache_bytes: u64) -> Self {
         // A guess at how many fit: it only sizes the cache's tables.
-        let items = usize::try_from(cache_bytes / 2_048).unwrap_or(usize::MAX).max(16);
-        Self { pinned: Mutex::default(), pinned_bytes: AtomicUsize::new(0), cache: Cache::with_weighter(items, cache_bytes, Bytes), store }
+        let items = usize::try_from(cache_bytes / 2_048)
+            .unwrap_or(usize::MAX)
+            .max(16);
+        Self {
+            pinned: Mutex::default(),
+            pinned_bytes: AtomicUsize::new(0),
+            cache: Cache::with_weighter(items, cache_bytes, Bytes),
+            store,
+            cold_reads: AtomicU64::new(0),
+        }
     }
 
     fn pins(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Arc<[u8]>>> {
@@ -65,10 +74,18 @@ impl Contents {
         self.pinned_bytes.load(Ordering::Relaxed)
     }
 
+    /// How many contents were read from disk.
+    #[must_use]
+    pub fn cold_reads(&self) -> u64 {
+        self.cold_reads.load(Ordering::Relaxed)
+    }
+
     /// A content that is at hand.
     #[must_use]
     pub fn hot(&self, index: u64) -> Option<Arc<[u8]>> {
-        self.cache.get(&index).or_else(|| self.pins().get(&index).cloned())
+        self.cache
+            .get(&index)
+            .or_else(|| self.pins().get(&index).cloned())
     }
 
     /// A content, read from the store on the blocking pool if need be; readers of the same one wait for one read.
@@ -81,6 +98,7 @@ impl Contents {
         }
         let this = self.clone();
         let read = || async move {
+            this.cold_reads.fetch_add(1, Ordering::Relaxed);
             let store = this.store.clone();
             match tokio::task::spawn_blocking(move || store.content(index)).await {
                 Ok(Ok(Some(bytes))) => Ok(bytes),

@@ -16,7 +16,7 @@ pub struct Outlets {
     drive: Weak<Drive>,
     runtime: tokio::runtime::Handle,
     connections: Arc<Connections>,
-    udp: Arc<UdpEdge>,
+    udp: Option<Arc<UdpEdge>>,
     prober: Prober,
 }
 
@@ -27,21 +27,40 @@ impl Outlets {
         drive: &Arc<Drive>,
         runtime: tokio::runtime::Handle,
         connections: Arc<Connections>,
-        udp: Arc<UdpEdge>,
+        udp: Option<Arc<UdpEdge>>,
     ) -> Self {
-        Self { drive: Arc::downgrade(drive), runtime, connections, udp, prober: Prober::default() }
+        Self {
+            drive: Arc::downgrade(drive),
+            runtime,
+            connections,
+            udp,
+            prober: Prober::default(),
+        }
     }
 }
 
 impl Edges for Outlets {
     fn send(&self, output: Output) {
-        let Some(drive) = self.drive.upgrade() else { return };
+        let Some(drive) = self.drive.upgrade() else {
+            return;
+        };
         match output {
-            Output::Push { push, body, conns } => self.connections.push(&drive, push, &body, &conns),
+            Output::Push { push, body, conns } => {
+                self.connections.push(&drive, push, &body, &conns)
+            }
             Output::Close { conn, reason } => self.connections.close(conn, &reason),
-            Output::Datagram { .. } => self.udp.send(&drive, &output),
-            Output::Probe { probe, target } => self.prober.start(&self.runtime, &drive, probe, target),
-            Output::Reply { .. } | Output::Propose { .. } | Output::Store { .. } | Output::View(_) => {
+            Output::Datagram { .. } => {
+                if let Some(udp) = &self.udp {
+                    udp.send(&drive, &output);
+                }
+            }
+            Output::Probe { probe, target } => {
+                self.prober.start(&self.runtime, &drive, probe, target)
+            }
+            Output::Reply { .. }
+            | Output::Propose { .. }
+            | Output::Store { .. }
+            | Output::View(_) => {
                 debug_assert!(false, "the drive itself takes this output");
             }
         }

@@ -24,13 +24,18 @@ pub fn panic_text(panic: &(dyn Any + Send)) -> String {
 }
 
 /// Starts a thread whose panic or error ends the process.
-pub fn thread(name: &str, work: impl FnOnce() -> Result<(), String> + Send + 'static) -> std::io::Result<std::thread::JoinHandle<()>> {
+pub fn thread(
+    name: &str,
+    work: impl FnOnce() -> Result<(), String> + Send + 'static,
+) -> std::io::Result<std::thread::JoinHandle<()>> {
     let title = name.to_owned();
-    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
-            Ok(Ok(())) => {}
-            Ok(Err(reason)) => fatal(&format!("{title}: {reason}")),
-            Err(panic) => fatal(&format!("{title}: {}", panic_text(&*panic))),
-        }
-    })
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(
+            move || match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
+                Ok(Ok(())) => {}
+                Ok(Err(reason)) => fatal(&format!("{title}: {reason}")),
+                Err(panic) => fatal(&format!("{title}: {}", panic_text(&*panic))),
+            },
+        )
 }

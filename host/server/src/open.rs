@@ -4,6 +4,7 @@ use std::{
     path::Path,
     sync::{Arc, mpsc},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use nacrite_consensus::{Consensus, Start, StartError};
@@ -22,7 +23,7 @@ use crate::{
     drive::{Clock, Drive, Edges, Inner, Native, QueueLimits, Replayed},
     fatal::thread,
     views::Views,
-    writers::{LogJob, StateJob, write_log, write_state},
+    writers::{LogJob, Rhythm, StateJob, write_log, write_state},
 };
 
 /// Bytes of rows that are given to the core in one piece.
@@ -39,6 +40,12 @@ pub struct OpenSettings {
     pub queues: QueueLimits,
     /// Bytes of contents that are cached.
     pub content_cache: u64,
+    /// How often the state is made durable.
+    pub sync_every: Duration,
+    /// Bytes of state after which it is made durable before that.
+    pub sync_bytes: u64,
+    /// Bytes that the state store may be behind before writes are refused.
+    pub max_behind: usize,
 }
 
 /// Why a data folder cannot be served.
@@ -83,7 +90,12 @@ impl Opened {
         clock: Clock,
         edges: impl FnOnce(&Arc<Drive>) -> Arc<dyn Edges>,
     ) -> Result<Self, OpenError> {
-        Self::store(Store::open_folder(path, &settings.store)?, settings, clock, edges)
+        Self::store(
+            Store::open_folder(path, &settings.store)?,
+            settings,
+            clock,
+            edges,
+        )
     }
 
     /// As [`Opened::folder`], with files that are open already.
@@ -96,7 +108,9 @@ impl Opened {
         clock: Clock,
         edges: impl FnOnce(&Arc<Drive>) -> Arc<dyn Edges>,
     ) -> Result<Self, OpenError> {
-        let Store { log, start, state, .. } = store;
+        let Store {
+            log, start, state, ..
+        } = store;
         let reader = state.reader();
         let applied = reader.applied().index;
         let consensus = Consensus::new(
@@ -115,28 +129,50 @@ impl Opened {
         let (log_jobs, log_queue) = mpsc::channel();
         let (state_jobs, state_queue) = mpsc::channel::<StateJob>();
         let engine = Box::new(Native::new(Node::new(&settings.node)));
-        let replayed = Replayed { last: start.last_index, from: applied };
+        let replayed = Replayed {
+            last: start.last_index,
+            from: applied,
+        };
         let mut inner = Inner::new(engine, consensus, log_jobs.clone(), state_jobs, replayed);
         let views = Arc::new(Views::default());
         restore(&reader, &mut inner, clock.now(), &views, applied)?;
         let contents = Arc::new(Contents::new(reader.clone(), settings.content_cache));
         let (stored, stored_seen) = watch::channel(applied);
-        let drive = Drive::new(inner, settings.queues, views, contents.clone(), clock, stored_seen);
+        let drive = Drive::new(
+            inner,
+            settings.queues,
+            views,
+            contents.clone(),
+            clock,
+            stored_seen,
+            settings.max_behind,
+        );
         drive.attach(edges(&drive));
         let driven = drive.clone();
         let log_writer = thread("log-writer", move || write_log(log, &log_queue, &driven))?;
         let driven = Arc::downgrade(&drive);
+        let rhythm = Rhythm {
+            every: settings.sync_every,
+            bytes: settings.sync_bytes,
+        };
         let state_writer = thread("state-writer", move || {
             let durable = |index| {
                 if let Some(drive) = driven.upgrade() {
                     drive.durable(index);
                 }
             };
-            write_state(state, &state_queue, &contents, &stored, &durable)
+            write_state(state, &state_queue, &contents, &stored, rhythm, &durable)
         })?;
         // Consensus has things to say from the start; the first input lets it.
         drive.control(Input::Tick);
-        Ok(Self { drive, store: reader, is_new: start.is_new, log: log_jobs, log_writer, state_writer })
+        Ok(Self {
+            drive,
+            store: reader,
+            is_new: start.is_new,
+            log: log_jobs,
+            log_writer,
+            state_writer,
+        })
     }
 
     /// Ends the writers: everything acknowledged is on disk already; this makes the state store durable too, so that
@@ -158,13 +194,24 @@ fn restore(
     views: &Views,
     applied: u64,
 ) -> Result<(), OpenError> {
-    let tables: Vec<u8> = Table::ALL.into_iter().filter(|t| t.restored()).map(|t| t as u8).collect();
+    let tables: Vec<u8> = Table::ALL
+        .into_iter()
+        .filter(|t| t.restored())
+        .map(|t| t as u8)
+        .collect();
     let mut rows = Vec::new();
     let mut bytes = 0;
     let mut unknown = None;
     let mut give = |rows: &mut Vec<Row>| {
         let mut deltas = Vec::new();
-        inner.restore(now, Input::Restore { rows: std::mem::take(rows), applied }, &mut deltas);
+        inner.restore(
+            now,
+            Input::Restore {
+                rows: std::mem::take(rows),
+                applied,
+            },
+            &mut deltas,
+        );
         views.publish(deltas);
     };
     reader.for_each_row(&tables, |table, key, value, _| {
@@ -173,7 +220,11 @@ fn restore(
             return;
         };
         bytes += key.len() + value.len();
-        rows.push(Row { table, key: key.to_vec(), value: value.to_vec() });
+        rows.push(Row {
+            table,
+            key: key.to_vec(),
+            value: value.to_vec(),
+        });
         if bytes >= PIECE {
             bytes = 0;
             give(&mut rows);

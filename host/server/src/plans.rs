@@ -34,7 +34,9 @@ pub async fn carry_out<A: Send + 'static>(
         plan = match plan {
             Plan::Answer(answer) => return Ok(answer),
             Plan::Submit { op, content, then } => {
-                let result = drive.submit(origin.clone(), op, content.map(Arc::from)).await;
+                let result = drive
+                    .submit(origin.clone(), op, content.map(Arc::from))
+                    .await;
                 then(result, &*drive.views)
             }
             Plan::Rows { query, then } => {
@@ -60,22 +62,36 @@ pub async fn carry_out<A: Send + 'static>(
     }
 }
 
-async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Result<R, Failure> {
-    tokio::task::spawn_blocking(work).await.map_err(|e| Failure::Broken(e.to_string()))
+async fn blocking<R: Send + 'static>(
+    work: impl FnOnce() -> R + Send + 'static,
+) -> Result<R, Failure> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|e| Failure::Broken(e.to_string()))
 }
 
 fn read_rows(store: &StateReader, query: &RowsQuery) -> Result<(usize, Vec<Row>), Failure> {
     let broken = |e: nacrite_storage::Error| Failure::Broken(e.to_string());
     let snapshot = store.snapshot().map_err(broken)?;
     let table = query.table as u8;
-    let total = if query.count { snapshot.count(table, &query.prefix).map_err(broken)? } else { 0 };
-    let mut scan = Scan::prefix(table, &query.prefix).skip(query.skip).limit(query.limit);
+    let total = if query.count {
+        snapshot.count(table, &query.prefix).map_err(broken)?
+    } else {
+        0
+    };
+    let mut scan = Scan::prefix(table, &query.prefix)
+        .skip(query.skip)
+        .limit(query.limit);
     if query.reverse {
         scan = scan.reverse();
     }
     let rows = snapshot.scan(&scan).map_err(broken)?;
     let rows = rows.into_iter().filter_map(|row| {
-        Some(Row { table: Table::of(row.table)?, key: row.key, value: row.value })
+        Some(Row {
+            table: Table::of(row.table)?,
+            key: row.key,
+            value: row.value,
+        })
     });
     Ok((usize::try_from(total).unwrap_or(usize::MAX), rows.collect()))
 }

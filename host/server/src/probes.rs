@@ -35,20 +35,32 @@ pub struct Prober {
 
 impl Default for Prober {
     fn default() -> Self {
-        Self { slots: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self {
+            slots: Arc::new(Semaphore::new(AT_ONCE)),
+        }
     }
 }
 
 impl Prober {
     /// Starts a probe; its outcome comes back as an input.
-    pub fn start(&self, runtime: &tokio::runtime::Handle, drive: &Arc<Drive>, probe: u64, target: ProbeTarget) {
+    pub fn start(
+        &self,
+        runtime: &tokio::runtime::Handle,
+        drive: &Arc<Drive>,
+        probe: u64,
+        target: ProbeTarget,
+    ) {
         let (drive, slots) = (drive.clone(), self.slots.clone());
         runtime.spawn(async move {
             let _slot = slots.acquire_owned().await;
             let start = Instant::now();
             let outcome = attempt(&target).await;
             let took_ms = u32::try_from(start.elapsed().as_millis()).unwrap_or(u32::MAX);
-            drive.control(Input::Probed { probe, outcome, took_ms });
+            drive.control(Input::Probed {
+                probe,
+                outcome,
+                took_ms,
+            });
         });
     }
 }
@@ -59,17 +71,30 @@ async fn attempt(target: &ProbeTarget) -> ProbeOutcome {
             Ok(_) => ProbeOutcome::Healthy,
             Err(outcome) => outcome,
         },
-        ProbeTarget::Http { ip, port, path, headers } => {
-            timeout(CONNECT * 2, get(ip, *port, path, headers)).await.unwrap_or(ProbeOutcome::TimedOut)
-        }
-        ProbeTarget::Mysql { ip, port, user, pwd, cmd } => mysql(ip, *port, user, pwd, cmd).await,
+        ProbeTarget::Http {
+            ip,
+            port,
+            path,
+            headers,
+        } => timeout(CONNECT * 2, get(ip, *port, path, headers))
+            .await
+            .unwrap_or(ProbeOutcome::TimedOut),
+        ProbeTarget::Mysql {
+            ip,
+            port,
+            user,
+            pwd,
+            cmd,
+        } => mysql(ip, *port, user, pwd, cmd).await,
     }
 }
 
 async fn connect(ip: &str, port: u16) -> Result<TcpStream, ProbeOutcome> {
     match timeout(CONNECT, TcpStream::connect((ip, port))).await {
         Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(e)) if e.kind() == std::io::ErrorKind::ConnectionRefused => Err(ProbeOutcome::Hard(e.to_string())),
+        Ok(Err(e)) if e.kind() == std::io::ErrorKind::ConnectionRefused => {
+            Err(ProbeOutcome::Hard(e.to_string()))
+        }
         Ok(Err(e)) => Err(ProbeOutcome::Soft(e.to_string())),
         Err(_) => Err(ProbeOutcome::TimedOut),
     }
@@ -81,7 +106,11 @@ async fn get(ip: &str, port: u16, path: &str, headers: &str) -> ProbeOutcome {
         Err(ProbeOutcome::Soft(text)) => return ProbeOutcome::Hard(text),
         Err(outcome) => return outcome,
     };
-    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    let path = if path.starts_with('/') {
+        path.to_owned()
+    } else {
+        format!("/{path}")
+    };
     let mut request = http::Request::get(path).header("host", format!("{ip}:{port}"));
     for (name, value) in headers.split('|').filter_map(|h| h.split_once(':')) {
         request = request.header(name.trim(), value.trim());
@@ -91,7 +120,8 @@ async fn get(ip: &str, port: u16, path: &str, headers: &str) -> ProbeOutcome {
         Err(e) => return ProbeOutcome::Soft(e.to_string()),
     };
     let answer = async {
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
         let response = sender.send_request(request).await?;
         let status = response.status().as_u16();
@@ -125,7 +155,10 @@ async fn mysql(ip: &str, port: u16, user: &str, pwd: &str, cmd: &str) -> ProbeOu
     let rows = timeout(QUERY, connection.query::<mysql_async::Row, _>(cmd)).await;
     let outcome = match rows {
         Ok(Ok(rows)) => {
-            let second = rows.first().and_then(|row| row.get_opt::<String, _>(1)).and_then(Result::ok);
+            let second = rows
+                .first()
+                .and_then(|row| row.get_opt::<String, _>(1))
+                .and_then(Result::ok);
             if cmd.trim().eq_ignore_ascii_case(READ_ONLY) && second.as_deref() == Some("ON") {
                 ProbeOutcome::Hard("the server is read-only".to_owned())
             } else {

@@ -11,11 +11,10 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 pub use self::table::{
-    Admin, Cache, Capacity, Config, Grpc, Http, KEYS, Key, Log, Naming, Poll, Push, Queue, Server,
-    Settings, Store,
+    Cache, Capacity, Config, Grpc, Http, KEYS, Key, Log, Poll, Push, Queue, Server, Settings, Store,
 };
 use self::table::{SECTIONS, Written};
-pub use self::value::{ByteSize, Compat, LogFormat, LogLevel, VerifyData};
+pub use self::value::{ByteSize, Compat, LogFormat, LogLevel};
 use crate::http::limits::HttpLimits;
 
 /// Names the configuration file in the environment.
@@ -242,25 +241,10 @@ impl Settings {
     }
 
     fn check_together(&self) -> Result<(), SettingsError> {
-        let naming = &self.naming;
-        if naming.beat_timeout_ms < naming.client_beat_interval_ms
-            || naming.delete_timeout_ms < naming.beat_timeout_ms
-        {
-            return Err(SettingsError::Together(
-                "naming.client_beat_interval_ms, naming.beat_timeout_ms and naming.delete_timeout_ms must not fall in this order"
-                    .to_owned(),
-            ));
-        }
         if self.http.max_body_memory < self.http.max_body {
             return Err(SettingsError::Together(
                 "http.max_body_memory must not be smaller than http.max_body".to_owned(),
             ));
-        }
-        let path = &self.http.context_path;
-        if !path.is_empty() && (!path.starts_with('/') || path.ends_with('/')) {
-            return Err(SettingsError::Together(format!(
-                "http.context_path {path:?} must begin with / and not end with it, or be empty"
-            )));
         }
         Ok(())
     }
@@ -306,15 +290,6 @@ impl Settings {
             max_body: http.max_body.bytes(),
             max_body_memory: http.max_body_memory.bytes(),
             shutdown_timeout: http.shutdown_timeout_ms,
-        }
-    }
-
-    /// Where the operator's token is.
-    pub fn admin_token_path(&self) -> PathBuf {
-        if self.admin.token_path.as_os_str().is_empty() {
-            self.server.data.join("admin.token")
-        } else {
-            self.admin.token_path.clone()
         }
     }
 }
@@ -422,19 +397,9 @@ mod tests {
         );
         assert!(Settings::load(Some(Path::new("no/such/file")), [], []).is_err());
         assert!(
-            from_file("[naming]\nbeat_timeout_ms = 1000")
-                .unwrap_err()
-                .contains("must not fall")
-        );
-        assert!(
             from_file("[http]\nmax_body_memory = \"1MiB\"")
                 .unwrap_err()
                 .contains("max_body_memory")
-        );
-        assert!(
-            from_file("[http]\ncontext_path = \"nacos/\"")
-                .unwrap_err()
-                .contains("context_path")
         );
     }
 
@@ -503,10 +468,6 @@ mod tests {
             assert_eq!(settings, Settings::default(), "{}", key.name);
         }
         Settings::default().check_together().unwrap();
-        assert_eq!(
-            Settings::default().admin_token_path(),
-            Path::new("data/admin.token")
-        );
     }
 
     #[test]

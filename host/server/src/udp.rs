@@ -42,7 +42,16 @@ impl UdpEdge {
 
     /// Sends a push, if the socket takes it: what is lost is asked for again by its timer.
     pub fn send(&self, drive: &Drive, output: &Output) {
-        let Output::Datagram { push, ip, port, service, class } = output else { return };
+        let Output::Datagram {
+            push,
+            ip,
+            port,
+            service,
+            class,
+        } = output
+        else {
+            return;
+        };
         let Ok(ip) = ip.parse::<IpAddr>() else { return };
         let view = &*drive.views;
         let cache_millis = view.switches().default_push_cache_millis;
@@ -68,7 +77,11 @@ impl UdpEdge {
             };
             if let Some(push) = udp::parse_ack(&buffer[..length]) {
                 let ip = from.ip().to_canonical().to_string().into();
-                drive.control(Input::UdpAck { ip, port: from.port(), push });
+                drive.control(Input::UdpAck {
+                    ip,
+                    port: from.port(),
+                    push,
+                });
             }
         }
     }
@@ -79,7 +92,10 @@ fn compressed(packet: Vec<u8>) -> Vec<u8> {
         return packet;
     }
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(&packet).and_then(|()| encoder.finish()).unwrap_or(packet)
+    encoder
+        .write_all(&packet)
+        .and_then(|()| encoder.finish())
+        .unwrap_or(packet)
 }
 
 #[cfg(test)]
@@ -94,7 +110,9 @@ mod tests {
         let large = compressed(vec![b'a'; 1_024]);
         assert_eq!(large[..2], [0x1f, 0x8b]);
         let mut back = Vec::new();
-        flate2::read::GzDecoder::new(&large[..]).read_to_end(&mut back).unwrap();
+        flate2::read::GzDecoder::new(&large[..])
+            .read_to_end(&mut back)
+            .unwrap();
         assert_eq!(back, vec![b'a'; 1_024]);
     }
 }

@@ -15,7 +15,10 @@ pub struct Views {
 
 impl Default for Views {
     fn default() -> Self {
-        Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect(), settled: RwLock::default() }
+        Self {
+            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            settled: RwLock::default(),
+        }
     }
 }
 
@@ -25,22 +28,36 @@ impl Views {
         for delta in deltas {
             match delta.shard() {
                 Some(shard) => {
-                    self.shards[shard].write().unwrap_or_else(PoisonError::into_inner).apply(delta);
+                    self.shards[shard]
+                        .write()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .apply(delta);
                 }
-                None => self.settled.write().unwrap_or_else(PoisonError::into_inner).apply(delta),
+                None => self
+                    .settled
+                    .write()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .apply(delta),
             }
         }
     }
 
     /// Replaces the labels of addresses.
     pub fn set_labels(&self, labels: Labels) {
-        self.settled.write().unwrap_or_else(PoisonError::into_inner).labels = Arc::new(labels);
+        self.settled
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .labels = Arc::new(labels);
     }
 }
 
 impl Shards for Views {
     fn read<R>(&self, shard: usize, look: impl FnOnce(&Shard) -> R) -> R {
-        look(&self.shards[shard].read().unwrap_or_else(PoisonError::into_inner))
+        look(
+            &self.shards[shard]
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     fn settled<R>(&self, look: impl FnOnce(&Settled) -> R) -> R {

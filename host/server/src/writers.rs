@@ -43,10 +43,15 @@ pub struct StateJob {
     pub content: Option<Arc<[u8]>>,
 }
 
-/// How often the state is made durable, whatever it holds.
-const DURABLE_EVERY: Duration = Duration::from_secs(1);
-/// How many bytes it may be behind before it is made durable.
-const DURABLE_BYTES: u64 = 16 << 20;
+/// When the state is made durable.
+#[derive(Clone, Copy, Debug)]
+pub struct Rhythm {
+    /// After this time, whatever it holds.
+    pub every: Duration,
+    /// Once it holds so many bytes that are not.
+    pub bytes: u64,
+}
+
 /// Entries of one transaction of the state, at most.
 const STATE_BATCH: usize = 4_096;
 /// Rows that a cut removes in one transaction.
@@ -66,7 +71,12 @@ pub fn write_log(mut log: Log, jobs: &Receiver<LogJob>, drive: &Arc<Drive>) -> R
         let mut end = false;
         while let Some(job) = next.take() {
             match job {
-                LogJob::Append { number, entries, hard_state, sync } => {
+                LogJob::Append {
+                    number,
+                    entries,
+                    hard_state,
+                    sync,
+                } => {
                     let replaces = match (write.entries.last(), entries.first()) {
                         (Some(last), Some(first)) => first.index <= last.index,
                         _ => false,
@@ -109,6 +119,7 @@ pub fn write_state(
     jobs: &Receiver<StateJob>,
     contents: &Contents,
     stored: &watch::Sender<u64>,
+    rhythm: Rhythm,
     durable: &dyn Fn(u64),
 ) -> Result<(), String> {
     let failed = |e: nacrite_storage::Error| e.to_string();
@@ -117,7 +128,7 @@ pub fn write_state(
     let mut open = true;
     while open {
         let mut waiting = Vec::new();
-        match jobs.recv_timeout(DURABLE_EVERY) {
+        match jobs.recv_timeout(rhythm.every) {
             Ok(job) => {
                 waiting.push(job);
                 waiting.extend(jobs.try_iter().take(STATE_BATCH - 1));
@@ -125,10 +136,15 @@ pub fn write_state(
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => open = false,
         }
-        let mut batch = StateBatch { applied: reader.applied(), ..StateBatch::default() };
+        let mut batch = StateBatch {
+            applied: reader.applied(),
+            ..StateBatch::default()
+        };
         for job in waiting {
             batch.applied = job.applied;
-            batch.contents.extend(job.content.map(|bytes| (job.applied.index, bytes)));
+            batch
+                .contents
+                .extend(job.content.map(|bytes| (job.applied.index, bytes)));
             for write in job.rows {
                 match write {
                     RowWrite::Put { row, content } => batch.rows.push(RowChange::Put {
@@ -138,20 +154,28 @@ pub fn write_state(
                         content,
                     }),
                     RowWrite::Delete { table, key } => {
-                        batch.rows.push(RowChange::Delete { table: table as u8, key });
+                        batch.rows.push(RowChange::Delete {
+                            table: table as u8,
+                            key,
+                        });
                     }
                     RowWrite::Cut { index, to, rows } => {
+                        // A cut that a crash interrupts is done again by the next one: it removes by age.
                         state.apply(&batch).map_err(failed)?;
-                        batch = StateBatch { applied: batch.applied, ..StateBatch::default() };
+                        batch = StateBatch {
+                            applied: batch.applied,
+                            ..StateBatch::default()
+                        };
                         cut(&mut state, &reader, batch.applied, index, &to, rows)?;
                     }
                 }
             }
         }
         let changed = !batch.rows.is_empty() || batch.applied.index > reader.applied().index;
-        let behind = reader.durable_applied().index < batch.applied.index || state.waiting_bytes() > 0;
+        let behind =
+            reader.durable_applied().index < batch.applied.index || state.waiting_bytes() > 0;
         batch.durable = behind
-            && (synced.elapsed() >= DURABLE_EVERY || state.waiting_bytes() >= DURABLE_BYTES || !open);
+            && (synced.elapsed() >= rhythm.every || state.waiting_bytes() >= rhythm.bytes || !open);
         if changed || batch.durable {
             state.apply(&batch).map_err(failed)?;
             contents.stored(batch.applied.index);
@@ -181,10 +205,19 @@ fn cut(
         if found.is_empty() {
             return Ok(());
         }
-        let mut batch = StateBatch { applied, ..StateBatch::default() };
+        let mut batch = StateBatch {
+            applied,
+            ..StateBatch::default()
+        };
         for row in found {
-            batch.rows.push(RowChange::Delete { table: rows as u8, key: row.value });
-            batch.rows.push(RowChange::Delete { table: index as u8, key: row.key });
+            batch.rows.push(RowChange::Delete {
+                table: rows as u8,
+                key: row.value,
+            });
+            batch.rows.push(RowChange::Delete {
+                table: index as u8,
+                key: row.key,
+            });
         }
         state.apply(&batch).map_err(|e| e.to_string())?;
     }

@@ -85,6 +85,12 @@ impl Watchers {
         self.polls.len()
     }
 
+    /// Configs that parked polls wait for, each counted for each poll.
+    #[must_use]
+    pub fn poll_keys(&self) -> u64 {
+        self.poll_keys
+    }
+
     /// (connection, config) pairs.
     #[must_use]
     pub fn listens(&self) -> usize {

@@ -1,6 +1,10 @@
 //! What runs the core.
 
-use nacrite_core::node::{Node, input::{Input, Now}, output::Output};
+use nacrite_core::node::{
+    Node,
+    input::{Input, Now},
+    output::Output,
+};
 
 /// Something that runs a node: a batch of inputs in, everything it asks for out.
 pub trait Engine: Send {

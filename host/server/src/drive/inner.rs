@@ -37,8 +37,25 @@ pub struct Inner {
     applying: std::collections::VecDeque<(Applied, Option<Arc<[u8]>>)>,
     applied: u64,
     replayed: Replayed,
-    leading: bool,
     ready: bool,
+    progress: Progress,
+}
+
+/// What consensus has done since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Commands proposed.
+    pub proposals: u64,
+    /// Entries committed.
+    pub commits: u64,
+    /// Proposals rejected.
+    pub rejected: u64,
+    /// Whether this node leads.
+    pub leading: bool,
+    /// In which term.
+    pub term: u64,
+    /// Index of the last entry applied.
+    pub applied: u64,
 }
 
 /// Up to where the log must be replayed before clients are served.
@@ -54,7 +71,11 @@ pub struct Replayed {
 fn join(command: &[u8], content: Option<&[u8]>) -> Vec<u8> {
     let content = content.unwrap_or_default();
     let mut payload = Vec::with_capacity(4 + command.len() + content.len());
-    payload.extend(u32::try_from(command.len()).expect("a command has less than 4 GiB").to_le_bytes());
+    payload.extend(
+        u32::try_from(command.len())
+            .expect("a command has less than 4 GiB")
+            .to_le_bytes(),
+    );
     payload.extend(command);
     payload.extend(content);
     payload
@@ -89,8 +110,8 @@ impl Inner {
             applying: std::collections::VecDeque::new(),
             applied: replayed.from,
             replayed,
-            leading: false,
             ready: false,
+            progress: Progress::default(),
         }
     }
 
@@ -104,6 +125,15 @@ impl Inner {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.ready
+    }
+
+    /// What consensus has done.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        Progress {
+            applied: self.applied,
+            ..self.progress
+        }
     }
 
     /// When the engine wants a tick.
@@ -149,7 +179,14 @@ impl Inner {
                 }
             }
         }
-        for Submission { id, origin, op, content, reply } in requests {
+        for Submission {
+            id,
+            origin,
+            op,
+            content,
+            reply,
+        } in requests
+        {
             self.waiting.insert(id, Request { reply, content });
             inputs.push((now, Input::Request { id, origin, op }));
         }
@@ -173,10 +210,25 @@ impl Inner {
     fn turn_consensus(&mut self, now: Now, contents: &Contents, inputs: &mut Vec<(Now, Input)>) {
         while let Some(effect) = self.consensus.poll() {
             match effect {
-                Effect::Persist { number, entries, hard_state, must_sync } => {
-                    let _ = self.log.send(LogJob::Append { number, entries, hard_state, sync: must_sync });
+                Effect::Persist {
+                    number,
+                    entries,
+                    hard_state,
+                    must_sync,
+                } => {
+                    let _ = self.log.send(LogJob::Append {
+                        number,
+                        entries,
+                        hard_state,
+                        sync: must_sync,
+                    });
                 }
-                Effect::Apply { index, term, ticket, payload } => {
+                Effect::Apply {
+                    index,
+                    term,
+                    ticket,
+                    payload,
+                } => {
                     let (command, content) = split(&payload).expect("an entry is what `join` made");
                     let content = (!content.is_empty()).then(|| Arc::<[u8]>::from(content));
                     if let Some(bytes) = &content {
@@ -184,14 +236,37 @@ impl Inner {
                     }
                     self.applying.push_back((Applied { index, term }, content));
                     let command = command.to_vec();
-                    inputs.push((now, Input::Committed { index, proposal: ticket, command }));
+                    inputs.push((
+                        now,
+                        Input::Committed {
+                            index,
+                            proposal: ticket,
+                            command,
+                        },
+                    ));
                 }
-                Effect::Role { term, is_leader, .. } => {
-                    self.leading = is_leader;
-                    inputs.push((now, Input::Role { leader: is_leader, term }));
+                Effect::Role {
+                    term, is_leader, ..
+                } => {
+                    self.progress.leading = is_leader;
+                    self.progress.term = term;
+                    inputs.push((
+                        now,
+                        Input::Role {
+                            leader: is_leader,
+                            term,
+                        },
+                    ));
                 }
                 Effect::Rejected { ticket, .. } => {
-                    inputs.push((now, Input::Rejected { proposal: ticket, reason: RejectReason::NotLeader }));
+                    self.progress.rejected += 1;
+                    inputs.push((
+                        now,
+                        Input::Rejected {
+                            proposal: ticket,
+                            reason: RejectReason::NotLeader,
+                        },
+                    ));
                 }
                 // A single voter has nobody to write to.
                 Effect::Send { .. } => {}
@@ -213,11 +288,19 @@ impl Inner {
                     self.answers.push((reply, result));
                 }
             }
-            Output::Propose { proposal, request, command } => {
+            Output::Propose {
+                proposal,
+                request,
+                command,
+            } => {
                 let content = self.waiting.take_content(request);
-                match self.consensus.propose(proposal, join(&command, content.as_deref())) {
-                    Ok(()) => {}
+                match self
+                    .consensus
+                    .propose(proposal, join(&command, content.as_deref()))
+                {
+                    Ok(()) => self.progress.proposals += 1,
                     Err(error) => {
+                        self.progress.rejected += 1;
                         let reason = match error {
                             ProposeError::NotLeader { .. } => RejectReason::NotLeader,
                             ProposeError::Busy => RejectReason::Busy,
@@ -227,21 +310,32 @@ impl Inner {
                 }
             }
             Output::Store { applied, rows } => {
-                let (entry, content) = self.applying.pop_front().expect("every entry is stored once, in order");
+                let (entry, content) = self
+                    .applying
+                    .pop_front()
+                    .expect("every entry is stored once, in order");
                 assert_eq!(entry.index, applied, "entries are stored in order");
                 self.applied = applied;
+                self.progress.commits += 1;
                 self.consensus.applied_to(applied);
                 if let Some(state) = &self.state {
                     // The writer ends only with the process, or after `close`.
-                    let _ = state.send(StateJob { applied: entry, rows, content });
+                    let _ = state.send(StateJob {
+                        applied: entry,
+                        rows,
+                        content,
+                    });
                 }
-                if !self.ready && self.leading && applied >= self.replayed.last {
+                if !self.ready && self.progress.leading && applied >= self.replayed.last {
                     self.ready = true;
                     inputs.push((now, Input::Ready));
                 }
             }
             Output::View(delta) => deltas.push(delta),
-            Output::Push { .. } | Output::Datagram { .. } | Output::Close { .. } | Output::Probe { .. } => {
+            Output::Push { .. }
+            | Output::Datagram { .. }
+            | Output::Close { .. }
+            | Output::Probe { .. } => {
                 leaving.push(output);
             }
         }
@@ -272,7 +366,10 @@ mod tests {
 
     #[test]
     fn an_entry_is_taken_apart_as_it_was_joined() {
-        assert_eq!(split(&join(b"cmd", Some(b"content"))), Some((&b"cmd"[..], &b"content"[..])));
+        assert_eq!(
+            split(&join(b"cmd", Some(b"content"))),
+            Some((&b"cmd"[..], &b"content"[..]))
+        );
         assert_eq!(split(&join(b"cmd", None)), Some((&b"cmd"[..], &b""[..])));
         assert_eq!(split(b""), Some((&b""[..], &b""[..])));
         assert_eq!(split(&[9, 0, 0, 0, 1]), None);

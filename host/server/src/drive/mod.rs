@@ -33,15 +33,13 @@ use tokio::sync::{Notify, oneshot, watch};
 
 pub use clock::Clock;
 pub use engine::{Engine, Native};
-pub use inner::{Inner, Replayed};
+pub use inner::{Inner, Progress, Replayed};
 pub use queues::{QueueLimits, Queues, Submission};
 
 use crate::{contents::Contents, fatal::fatal, views::Views};
 
 /// Inputs of one batch, at most.
 const BATCH: usize = 256;
-/// Bytes of contents that the state store may be behind before writes are refused as "busy".
-const MOST_BEHIND: usize = 64 << 20;
 /// How long one task works for others before it hands on.
 const SHIFT: Duration = Duration::from_millis(1);
 
@@ -72,7 +70,27 @@ pub struct Drive {
     overloaded: AtomicBool,
     ready: watch::Sender<bool>,
     ending: watch::Sender<bool>,
+    /// Bytes of contents that the state store may be behind before writes are refused as "busy".
+    max_behind: usize,
+    labels: watch::Sender<u64>,
     inputs: AtomicU64,
+    batches: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// What waits for the core, and what it has done since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Requests that wait.
+    pub waiting: usize,
+    /// Their bytes.
+    pub bytes: usize,
+    /// Requests that were refused as "busy".
+    pub refused: u64,
+    /// Inputs handled.
+    pub inputs: u64,
+    /// Batches they came in.
+    pub batches: u64,
 }
 
 /// A parked request whose caller may go away: dropping this tells the node.
@@ -100,6 +118,7 @@ impl Drive {
         contents: Arc<Contents>,
         clock: Clock,
         stored: watch::Receiver<u64>,
+        max_behind: usize,
     ) -> Arc<Self> {
         Arc::new(Self {
             inner: Mutex::new(inner),
@@ -116,7 +135,11 @@ impl Drive {
             overloaded: AtomicBool::new(false),
             ready: watch::Sender::new(false),
             ending: watch::Sender::new(false),
+            max_behind,
+            labels: watch::Sender::new(0),
             inputs: AtomicU64::new(0),
+            batches: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
         })
     }
 
@@ -137,17 +160,33 @@ impl Drive {
             return true;
         }
         let mut ready = self.ready.subscribe();
-        tokio::time::timeout(at_most, ready.wait_for(|r| *r)).await.is_ok_and(|r| r.is_ok())
+        tokio::time::timeout(at_most, ready.wait_for(|r| *r))
+            .await
+            .is_ok_and(|r| r.is_ok())
     }
 
     /// Hands an operation to the node and waits for what comes of it. If the future is dropped, a poll is forgotten;
     /// a write that was handed over happens all the same.
-    pub async fn submit(self: &Arc<Self>, origin: Origin, op: Op, content: Option<Arc<[u8]>>) -> Answered {
+    pub async fn submit(
+        self: &Arc<Self>,
+        origin: Origin,
+        op: Op,
+        content: Option<Arc<[u8]>>,
+    ) -> Answered {
         let (reply, answer) = oneshot::channel();
         let id = self.next_request.fetch_add(1, Ordering::Relaxed);
         let parks = matches!(op, Op::Poll { wait_ms: 1.., .. });
-        let behind = content.is_some() && self.contents.pinned_bytes() > MOST_BEHIND;
-        if behind || !self.queues.push_request(Submission { id, origin, op, content, reply }) {
+        let behind = content.is_some() && self.contents.pinned_bytes() > self.max_behind;
+        if behind
+            || !self.queues.push_request(Submission {
+                id,
+                origin,
+                op,
+                content,
+                reply,
+            })
+        {
+            self.refused.fetch_add(1, Ordering::Relaxed);
             self.overload(true);
             return Err(Refusal::Busy);
         }
@@ -155,7 +194,11 @@ impl Drive {
         if !parks {
             return answer.await.unwrap_or(Err(Refusal::Busy));
         }
-        let mut parked = Parked { drive: self, id, answered: false };
+        let mut parked = Parked {
+            drive: self,
+            id,
+            answered: false,
+        };
         let mut ending = self.ending.subscribe();
         let result = tokio::select! {
             result = answer => result.unwrap_or(Err(Refusal::Busy)),
@@ -189,7 +232,9 @@ impl Drive {
         let want = self.applied.load(Ordering::Acquire);
         let mut stored = self.stored.clone();
         let reached = stored.wait_for(|s| *s >= want);
-        tokio::time::timeout(Duration::from_secs(5), reached).await.is_ok_and(|r| r.is_ok())
+        tokio::time::timeout(Duration::from_secs(5), reached)
+            .await
+            .is_ok_and(|r| r.is_ok())
     }
 
     /// Parked polls are answered from now on; for the end of the process.
@@ -209,11 +254,23 @@ impl Drive {
         let _ = self.ending.subscribe().wait_for(|e| *e).await;
     }
 
-    /// Requests that wait, their bytes, and inputs handled since the start.
+    /// What waits, and what was done.
     #[must_use]
-    pub fn load(&self) -> (usize, usize, u64) {
-        let (count, bytes) = self.queues.waiting();
-        (count, bytes, self.inputs.load(Ordering::Relaxed))
+    pub fn load(&self) -> Load {
+        let (waiting, bytes) = self.queues.waiting();
+        Load {
+            waiting,
+            bytes,
+            refused: self.refused.load(Ordering::Relaxed),
+            inputs: self.inputs.load(Ordering::Relaxed),
+            batches: self.batches.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Changes whenever the config of the labels may have.
+    #[must_use]
+    pub fn labels_changed(&self) -> watch::Receiver<u64> {
+        self.labels.subscribe()
     }
 
     /// Looks at the parts under the lock; for tests and metrics that are asked for seldom.
@@ -225,12 +282,18 @@ impl Drive {
     fn run(self: &Arc<Self>) {
         let start = Instant::now();
         while !self.queues.is_empty() {
-            let Ok(mut inner) = self.inner.try_lock() else { return };
-            let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.batch(&mut inner)));
+            let Ok(mut inner) = self.inner.try_lock() else {
+                return;
+            };
+            let worked =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.batch(&mut inner)));
             drop(inner);
             match worked {
                 Ok(outputs) => self.release(outputs),
-                Err(panic) => fatal(&format!("the core stopped: {}", crate::fatal::panic_text(&*panic))),
+                Err(panic) => fatal(&format!(
+                    "the core stopped: {}",
+                    crate::fatal::panic_text(&*panic)
+                )),
             }
             if start.elapsed() > SHIFT && !self.queues.is_empty() {
                 let drive = self.clone();
@@ -247,11 +310,26 @@ impl Drive {
     fn batch(&self, inner: &mut Inner) -> Vec<Output> {
         let now = self.clock.now();
         let (controls, requests) = self.queues.take(BATCH);
-        self.inputs.fetch_add((controls.len() + requests.len()) as u64, Ordering::Relaxed);
+        self.inputs
+            .fetch_add((controls.len() + requests.len()) as u64, Ordering::Relaxed);
         let mut leaving = Vec::new();
         let mut deltas: Vec<Delta> = Vec::new();
-        inner.work(now, controls, requests, &self.contents, &mut deltas, &mut leaving);
+        inner.work(
+            now,
+            controls,
+            requests,
+            &self.contents,
+            &mut deltas,
+            &mut leaving,
+        );
+        let labels = deltas.iter().any(
+            |d| matches!(d, Delta::Config { key, .. } if &*key.data_id == crate::labels::DATA_ID),
+        );
         self.views.publish(deltas);
+        if labels {
+            self.labels.send_modify(|n| *n += 1);
+        }
+        self.batches.fetch_add(1, Ordering::Relaxed);
         self.applied.store(inner.applied(), Ordering::Release);
         inner.answer();
         if inner.is_ready() && !self.is_ready() {
@@ -268,7 +346,9 @@ impl Drive {
         if self.overloaded.load(Ordering::Relaxed) && self.queues.has_room() {
             self.overload(false);
         }
-        let Some(edges) = self.edges.get() else { return };
+        let Some(edges) = self.edges.get() else {
+            return;
+        };
         for output in outputs {
             edges.send(output);
         }

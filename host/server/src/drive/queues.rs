@@ -73,7 +73,10 @@ impl Queues {
     /// Empty queues.
     #[must_use]
     pub fn new(limits: QueueLimits) -> Self {
-        Self { limits, waiting: Mutex::default() }
+        Self {
+            limits,
+            waiting: Mutex::default(),
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
@@ -146,7 +149,10 @@ mod tests {
 
     #[test]
     fn count_and_bytes_are_bounded_but_one_large_request_is_taken() {
-        let queues = Queues::new(QueueLimits { count: 2, bytes: 1_000 });
+        let queues = Queues::new(QueueLimits {
+            count: 2,
+            bytes: 1_000,
+        });
         assert!(queues.push_request(request(5_000)));
         assert!(!queues.push_request(request(0)));
         assert_eq!(queues.take(10).1.len(), 1);

@@ -1,10 +1,6 @@
 //! Accepts gRPC transports and serves them until the process ends.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use tokio::{net::TcpListener, sync::watch};
@@ -16,7 +12,7 @@ use super::{
     liveness,
     service::{BiRequestService, Calls, RequestService, Service},
 };
-use crate::http::handler::Served;
+use crate::{http::handler::Served, metrics::grpc::RequestType};
 
 /// Limits of the gRPC edge.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +23,25 @@ pub struct GrpcLimits {
     pub max_connections: usize,
     /// Transports of one address.
     pub max_connections_per_address: usize,
+    /// Requests of a transport that may wait for its set-up.
+    pub max_early: usize,
+    /// How long they wait.
+    pub early_wait: Duration,
+    /// Silence after which a client is asked whether it is there.
+    pub idle: Duration,
+    /// Time after which a stream that cannot be written is given up.
+    pub blocked: Duration,
+}
+
+/// Kinds of requests, as the metrics name them.
+#[must_use]
+pub fn request_types() -> Vec<RequestType> {
+    nacrite_core::api::grpc::routes()
+        .map(|r| RequestType {
+            class: r.kind,
+            module: "sdk",
+        })
+        .collect()
 }
 
 /// A listener for [`serve`].
@@ -48,21 +63,36 @@ pub async fn serve(
     connections: Arc<Connections>,
     ended: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
-    let watching = tokio::spawn(liveness::watch(connections.clone()));
-    let calls = Calls { served, connections: connections.clone(), max_message: limits.max_message };
+    let watching = tokio::spawn(liveness::watch(connections.clone(), limits));
+    let calls = Calls {
+        served,
+        connections: connections.clone(),
+        limits,
+    };
     let accepted = futures_util::stream::unfold(listener, move |listener| {
         let connections = connections.clone();
         async move {
             loop {
                 match listener.accept().await {
                     Ok((stream, peer)) => {
-                        if !connections.enter(peer.ip(), limits.max_connections, limits.max_connections_per_address) {
-                            tracing::warn!("a gRPC connection of {} was refused: too many", peer.ip());
+                        if !connections.enter(
+                            peer.ip(),
+                            limits.max_connections,
+                            limits.max_connections_per_address,
+                        ) {
+                            connections.metrics().grpc.connections_refused.inc();
+                            tracing::warn!(
+                                "a gRPC connection of {} was refused: too many",
+                                peer.ip()
+                            );
                             continue;
                         }
                         // Pushes are small and must leave at once.
                         let _ = stream.set_nodelay(true);
-                        return Some((Ok::<_, std::io::Error>(transport(stream, peer, &connections)), listener));
+                        return Some((
+                            Ok::<_, std::io::Error>(transport(stream, peer, &connections)),
+                            listener,
+                        ));
                     }
                     Err(error) => {
                         tracing::warn!("no gRPC connection could be accepted: {error}");
@@ -79,8 +109,14 @@ pub async fn serve(
         .http2_max_header_list_size(64 << 10)
         .http2_keepalive_interval(Some(Duration::from_secs(7_200)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
-        .add_service(RequestService(Service { calls: calls.clone(), streaming: false }))
-        .add_service(BiRequestService(Service { calls, streaming: true }))
+        .add_service(RequestService(Service {
+            calls: calls.clone(),
+            streaming: false,
+        }))
+        .add_service(BiRequestService(Service {
+            calls,
+            streaming: true,
+        }))
         .serve_with_incoming(accepted.boxed());
     tokio::select! {
         result = serving => {
@@ -94,11 +130,21 @@ pub async fn serve(
     }
 }
 
-fn transport(stream: tokio::net::TcpStream, peer: SocketAddr, connections: &Arc<Connections>) -> Transport {
+fn transport(
+    stream: tokio::net::TcpStream,
+    peer: SocketAddr,
+    connections: &Arc<Connections>,
+) -> Transport {
     let ip = peer.ip().to_canonical();
     let id = format!("{}_{ip}_{}", connections.wall(), peer.port());
     // Before the core is there nobody is set up, so its number does not matter.
     let conn = connections.new_conn();
-    let connection = Connection::new(conn, peer, id.into(), connections.now(), connections.clone());
+    let connection = Connection::new(
+        conn,
+        peer,
+        id.into(),
+        connections.now(),
+        connections.clone(),
+    );
     Transport::new(stream, Arc::new(connection))
 }

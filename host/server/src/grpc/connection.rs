@@ -54,7 +54,13 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(conn: ConnId, peer: SocketAddr, id: Arc<str>, now: u64, connections: Arc<Connections>) -> Self {
+    pub(super) fn new(
+        conn: ConnId,
+        peer: SocketAddr,
+        id: Arc<str>,
+        now: u64,
+        connections: Arc<Connections>,
+    ) -> Self {
         Self {
             conn,
             peer,
@@ -97,7 +103,10 @@ impl Connection {
         let (sender, receiver) = mpsc::unbounded_channel();
         *self.out() = Some(sender);
         self.waiting.store(0, Ordering::Relaxed);
-        OutStream { connection: self.clone(), receiver }
+        OutStream {
+            connection: self.clone(),
+            receiver,
+        }
     }
 
     fn out(&self) -> std::sync::MutexGuard<'_, Option<mpsc::UnboundedSender<Bytes>>> {
@@ -111,7 +120,11 @@ impl Connection {
         if waiting == 0 {
             self.blocked.store(now, Ordering::Relaxed);
         }
-        let sent = waiting + bytes <= MOST_WAITING && self.out().as_ref().is_some_and(|out| out.send(payload).is_ok());
+        let sent = waiting + bytes <= MOST_WAITING
+            && self
+                .out()
+                .as_ref()
+                .is_some_and(|out| out.send(payload).is_ok());
         if !sent {
             self.waiting.fetch_sub(bytes, Ordering::AcqRel);
         }
@@ -138,8 +151,16 @@ impl futures_util::Stream for OutStream {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = self.receiver.poll_recv(context);
         if let Poll::Ready(Some(payload)) = &next {
-            let left = self.connection.waiting.fetch_sub(payload.len(), Ordering::AcqRel) - payload.len();
-            let blocked = if left == 0 { 0 } else { self.connection.connections.now() };
+            let left = self
+                .connection
+                .waiting
+                .fetch_sub(payload.len(), Ordering::AcqRel)
+                - payload.len();
+            let blocked = if left == 0 {
+                0
+            } else {
+                self.connection.connections.now()
+            };
             self.connection.blocked.store(blocked, Ordering::Relaxed);
         }
         next.map(|payload| payload.map(Ok))
@@ -173,7 +194,11 @@ impl Connected for Transport {
 }
 
 impl AsyncRead for Transport {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         self.connection.waker.register(context.waker());
         if self.connection.closed.load(Ordering::Acquire) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
@@ -183,7 +208,11 @@ impl AsyncRead for Transport {
 }
 
 impl AsyncWrite for Transport {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         if self.connection.closed.load(Ordering::Acquire) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }

@@ -17,11 +17,15 @@ use nacrite_core::{
 };
 
 use super::{connection::Connection, wire};
-use crate::drive::{Clock, Drive};
+use crate::{
+    drive::{Clock, Drive},
+    metrics::Metrics,
+};
 
 /// Transports that are set up; the core's pushes go through here.
 pub struct Connections {
     clock: Clock,
+    metrics: Arc<Metrics>,
     drive: OnceLock<Arc<Drive>>,
     all: RwLock<HashMap<ConnId, Arc<Connection>>>,
     /// Transports by address of the client, set up or not.
@@ -36,9 +40,10 @@ const FIRST_DETECTION: u64 = 1 << 60;
 impl Connections {
     /// No transports yet.
     #[must_use]
-    pub fn new(clock: Clock) -> Arc<Self> {
+    pub fn new(clock: Clock, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             clock,
+            metrics,
             drive: OnceLock::new(),
             all: RwLock::default(),
             counts: Mutex::default(),
@@ -50,6 +55,10 @@ impl Connections {
     /// The core is there.
     pub fn attach(&self, drive: Arc<Drive>) {
         assert!(self.drive.set(drive).is_ok(), "the drive is attached once");
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     pub(super) fn drive(&self) -> Option<&Arc<Drive>> {
@@ -87,13 +96,21 @@ impl Connections {
     }
 
     pub(super) fn snapshot(&self) -> Vec<Arc<Connection>> {
-        self.all.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.all
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
     }
 
     /// How many are set up.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.all.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.all
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 
     /// Whether none is set up.
@@ -103,7 +120,10 @@ impl Connections {
     }
 
     pub(super) fn insert(&self, connection: &Arc<Connection>) {
-        self.all.write().unwrap_or_else(PoisonError::into_inner).insert(connection.conn, connection.clone());
+        self.all
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(connection.conn, connection.clone());
     }
 
     /// A transport is gone.
@@ -116,9 +136,15 @@ impl Connections {
             }
         }
         drop(counts);
-        let known = self.all.write().unwrap_or_else(PoisonError::into_inner).remove(&connection.conn);
+        let known = self
+            .all
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&connection.conn);
         if let (Some(_), Some(drive)) = (known, self.drive()) {
-            drive.control(Input::Disconnected { conn: connection.conn });
+            drive.control(Input::Disconnected {
+                conn: connection.conn,
+            });
         }
     }
 
@@ -129,21 +155,33 @@ impl Connections {
         let now = self.now();
         let found: Vec<(ConnId, Option<Arc<Connection>>)> = {
             let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
-            conns.iter().map(|conn| (*conn, all.get(conn).cloned())).collect()
+            conns
+                .iter()
+                .map(|conn| (*conn, all.get(conn).cloned()))
+                .collect()
         };
         for (conn, connection) in found {
             // A connection that is gone is told to the core by its end.
             if let Some(connection) = connection
                 && !connection.send(payload.clone(), now)
             {
-                drive.control(Input::Ack { conn, push, outcome: AckOutcome::Failed });
+                drive.control(Input::Ack {
+                    conn,
+                    push,
+                    outcome: AckOutcome::Failed,
+                });
             }
         }
     }
 
     /// Ends a transport.
     pub fn close(&self, conn: ConnId, reason: &str) {
-        let connection = self.all.read().unwrap_or_else(PoisonError::into_inner).get(&conn).cloned();
+        let connection = self
+            .all
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&conn)
+            .cloned();
         if let Some(connection) = connection {
             tracing::info!("closing connection {}: {reason}", connection.id);
             connection.close();

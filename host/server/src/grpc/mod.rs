@@ -10,5 +10,5 @@ mod liveness;
 mod service;
 mod wire;
 
-pub use accept::{GrpcLimits, bind, serve};
+pub use accept::{GrpcLimits, bind, request_types, serve};
 pub use connections::Connections;

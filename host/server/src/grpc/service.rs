@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
-    time::Duration,
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -22,26 +22,19 @@ use tonic::{
 };
 
 use super::{
+    accept::GrpcLimits,
     connection::{Connection, OutStream},
     connections::Connections,
     wire::{self, Payload, PayloadCodec},
 };
-use crate::{
-    http::handler::Served,
-    plans::carry_out,
-};
-
-/// How long a request that came before its connection's set-up waits for it.
-const EARLY_WAIT: Duration = Duration::from_secs(3);
-/// Such requests of one connection, at most.
-const EARLY_MOST: usize = 64;
+use crate::{http::handler::Served, plans::carry_out};
 
 /// What both calls need.
 #[derive(Clone)]
 pub(super) struct Calls {
     pub(super) served: tokio::sync::watch::Receiver<Option<Arc<Served>>>,
     pub(super) connections: Arc<Connections>,
-    pub(super) max_message: usize,
+    pub(super) limits: GrpcLimits,
 }
 
 fn error(code: i32, text: &str) -> GrpcAnswer {
@@ -50,19 +43,39 @@ fn error(code: i32, text: &str) -> GrpcAnswer {
 
 impl Calls {
     async fn unary(&self, connection: &Arc<Connection>, payload: Payload) -> Bytes {
-        let kind = payload.metadata.as_ref().map(|m| m.kind.clone()).unwrap_or_default();
-        let answer = std::panic::AssertUnwindSafe(self.answer(connection, payload)).catch_unwind().await;
+        let start = Instant::now();
+        let metrics = self.connections.metrics();
+        metrics.grpc.active.add(1);
+        let kind = payload
+            .metadata
+            .as_ref()
+            .map(|m| m.kind.clone())
+            .unwrap_or_default();
+        let answer = std::panic::AssertUnwindSafe(self.answer(connection, payload))
+            .catch_unwind()
+            .await;
         let answer = answer.unwrap_or_else(|panic| {
             let text = crate::fatal::panic_text(&*panic);
             tracing::error!("a gRPC request of kind {kind} panicked: {text}");
+            metrics.http.panics.inc();
             error(500, "the server failed at this request")
         });
+        metrics.grpc.active.add(-1);
+        let place = grpc::routes()
+            .position(|r| r.kind == kind)
+            .unwrap_or(usize::MAX);
+        let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        metrics
+            .grpc
+            .answered(place, if answer.is_ok() { 0 } else { 500 }, micros);
         wire::encode(answer.kind, answer.json)
     }
 
     async fn answer(&self, connection: &Arc<Connection>, payload: Payload) -> GrpcAnswer {
         let served = self.served.borrow().clone().filter(|s| s.drive.is_ready());
-        let Some(served) = served else { return grpc::starting() };
+        let Some(served) = served else {
+            return grpc::starting();
+        };
         let metadata = payload.metadata.unwrap_or_default();
         let body = payload.body.map(|b| b.value).unwrap_or_default();
         if metadata.kind == grpc::SERVER_CHECK {
@@ -77,14 +90,19 @@ impl Calls {
         let Some(details) = connection.details.get() else {
             return error(301, "Connection is unregistered.");
         };
-        connection.active.store(self.connections.now(), Ordering::Relaxed);
+        connection
+            .active
+            .store(self.connections.now(), Ordering::Relaxed);
         let facts = served.facts();
         let plan = {
             let call = GrpcCall {
                 kind: &metadata.kind,
                 body: &body,
                 header: &|name| {
-                    let found = metadata.headers.iter().find(|(k, _)| k.eq_ignore_ascii_case(name));
+                    let found = metadata
+                        .headers
+                        .iter()
+                        .find(|(k, _)| k.eq_ignore_ascii_case(name));
                     found.map(|(_, v)| v.as_str())
                 },
                 details,
@@ -94,11 +112,18 @@ impl Calls {
             };
             grpc::plan(&call)
         };
-        let origin = Origin { conn: Some(connection.conn), ip: details.ip.clone(), user: "".into() };
+        let origin = Origin {
+            conn: Some(connection.conn),
+            ip: details.ip.clone(),
+            user: "".into(),
+        };
         match carry_out(&served.drive, &served.store, &origin, plan).await {
             Ok(answer) => answer,
             Err(failure) => {
-                tracing::error!("a gRPC request of kind {} failed: {failure:?}", metadata.kind);
+                tracing::error!(
+                    "a gRPC request of kind {} failed: {failure:?}",
+                    metadata.kind
+                );
                 error(500, "the server failed at this request")
             }
         }
@@ -106,11 +131,12 @@ impl Calls {
 
     /// Waits for the set-up that is on its way on the same transport.
     async fn wait_early(&self, connection: &Arc<Connection>) -> bool {
-        if connection.early.fetch_add(1, Ordering::AcqRel) >= EARLY_MOST {
+        self.connections.metrics().grpc.early.inc();
+        if connection.early.fetch_add(1, Ordering::AcqRel) >= self.limits.max_early {
             connection.early.fetch_sub(1, Ordering::AcqRel);
             return false;
         }
-        let set_up = connection.wait_set_up(EARLY_WAIT).await;
+        let set_up = connection.wait_set_up(self.limits.early_wait).await;
         connection.early.fetch_sub(1, Ordering::AcqRel);
         set_up
     }
@@ -124,14 +150,26 @@ impl Calls {
                 self.set_up(&connection, &metadata.client_ip, &body);
                 continue;
             }
-            connection.active.store(self.connections.now(), Ordering::Relaxed);
+            connection
+                .active
+                .store(self.connections.now(), Ordering::Relaxed);
             // Whatever is no answer is dropped, as the reference does.
-            let Some((push, outcome)) = grpc::parse_ack(&metadata.kind, &body) else { continue };
-            if connection.detection.compare_exchange(push, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            let Some((push, outcome)) = grpc::parse_ack(&metadata.kind, &body) else {
+                continue;
+            };
+            if connection
+                .detection
+                .compare_exchange(push, 0, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+            {
                 continue;
             }
             if let Some(drive) = self.connections.drive() {
-                drive.control(Input::Ack { conn: connection.conn, push, outcome });
+                drive.control(Input::Ack {
+                    conn: connection.conn,
+                    push,
+                    outcome,
+                });
             }
         }
         // A client that ends its stream cannot be pushed to: the reference ends the connection with it.
@@ -150,7 +188,11 @@ impl Calls {
         if connection.is_set_up() {
             return;
         }
-        let ip = if client_ip.is_empty() { connection.peer.ip().to_canonical().to_string() } else { client_ip.to_owned() };
+        let ip = if client_ip.is_empty() {
+            connection.peer.ip().to_canonical().to_string()
+        } else {
+            client_ip.to_owned()
+        };
         let details = ConnDetails {
             id: connection.id.clone(),
             ip: ip.into(),
@@ -159,11 +201,17 @@ impl Calls {
             app: setup.app,
             labels: setup.labels,
         };
-        drive.control(Input::Connected { conn: connection.conn, details: details.clone() });
+        drive.control(Input::Connected {
+            conn: connection.conn,
+            details: details.clone(),
+        });
         self.connections.insert(connection);
         if connection.details.set(details).is_ok() && setup.wants_ack {
             let answer = grpc::setup_ack();
-            connection.send(wire::encode(answer.kind, answer.json), self.connections.now());
+            connection.send(
+                wire::encode(answer.kind, answer.json),
+                self.connections.now(),
+            );
         }
         connection.set_up.notify_waiters();
     }
@@ -191,7 +239,9 @@ impl UnaryService<Payload> for Unary {
         let calls = self.0.clone();
         Box::pin(async move {
             let connection = connection_of(&request)?;
-            Ok(Response::new(calls.unary(&connection, request.into_inner()).await))
+            Ok(Response::new(
+                calls.unary(&connection, request.into_inner()).await,
+            ))
         })
     }
 }
@@ -235,7 +285,7 @@ impl tower_service::Service<http::Request<Body>> for Service {
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let Self { calls, streaming } = self.clone();
         Box::pin(async move {
-            let most = calls.max_message;
+            let most = calls.limits.max_message;
             let mut grpc = Grpc::new(PayloadCodec).apply_max_message_size_config(Some(most), None);
             Ok(if streaming {
                 grpc.streaming(Bidi(calls), request).await

@@ -44,9 +44,20 @@ pub(super) struct Payload {
 
 /// A payload of this kind, encoded.
 pub(super) fn encode(kind: &str, json: Vec<u8>) -> Bytes {
-    let metadata = Metadata { kind: kind.to_owned(), ..Metadata::default() };
-    let body = Any { type_url: String::new(), value: json.into() };
-    Payload { metadata: Some(metadata), body: Some(body) }.encode_to_vec().into()
+    let metadata = Metadata {
+        kind: kind.to_owned(),
+        ..Metadata::default()
+    };
+    let body = Any {
+        type_url: String::new(),
+        value: json.into(),
+    };
+    Payload {
+        metadata: Some(metadata),
+        body: Some(body),
+    }
+    .encode_to_vec()
+    .into()
 }
 
 /// Decodes payloads; what is encoded are bytes of a payload already, so that one encoding serves many streams.

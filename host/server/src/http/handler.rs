@@ -26,8 +26,7 @@ use tokio::sync::watch;
 use super::{
     accept::{ConnectInfo, HttpEdge},
     limits::{BodyError, ReadBody, read_body},
-    longurl,
-    multipart,
+    longurl, multipart,
 };
 use crate::{
     drive::Drive,
@@ -56,7 +55,10 @@ impl Served {
     /// The facts as they stand.
     #[must_use]
     pub fn facts(&self) -> Arc<ServerFacts> {
-        self.facts.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.facts
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -87,7 +89,14 @@ impl Handler {
         metrics: Arc<HttpMetrics>,
         scrape: Scrape,
     ) -> Self {
-        Self { shared: Arc::new(Shared { served, edge, metrics, scrape }) }
+        Self {
+            shared: Arc::new(Shared {
+                served,
+                edge,
+                metrics,
+                scrape,
+            }),
+        }
     }
 }
 
@@ -113,25 +122,41 @@ impl Shared {
         let label = label_of(path, request.method());
         let written = match path {
             "/" | "/nacos" | "/nacos/" => home(),
-            "/metrics" | "/nacos/metrics" | "/nacos/actuator/prometheus" | "/actuator/prometheus" => self.scrape().await,
+            "/metrics"
+            | "/nacos/metrics"
+            | "/nacos/actuator/prometheus"
+            | "/actuator/prometheus" => self.scrape().await,
             _ => self.call(request).await,
         };
         let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.metrics.answered(label, written.status().as_u16(), micros);
+        self.metrics
+            .answered(label, written.status().as_u16(), micros);
         written
     }
 
     async fn scrape(&self) -> Written {
         let text = (self.scrape)().await;
-        plain(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
+        plain(
+            StatusCode::OK,
+            "text/plain; version=0.0.4; charset=utf-8",
+            text,
+        )
     }
 
     /// What serves, unless the data is not open in time.
     async fn served(&self) -> Option<Arc<Served>> {
         let mut served = self.served.clone();
         let open = served.wait_for(Option::is_some);
-        let served = tokio::time::timeout(OPENING_WAIT, open).await.ok()?.ok()?.clone()?;
-        served.drive.wait_ready(OPENING_WAIT).await.then_some(served)
+        let served = tokio::time::timeout(OPENING_WAIT, open)
+            .await
+            .ok()?
+            .ok()?
+            .clone()?;
+        served
+            .drive
+            .wait_ready(OPENING_WAIT)
+            .await
+            .then_some(served)
     }
 
     async fn call(&self, request: Request<Incoming>) -> Written {
@@ -143,15 +168,28 @@ impl Shared {
             return unavailable("server is STARTING now, please try again later!");
         };
         let Some(method) = method_of(&parts.method) else {
-            return plain(StatusCode::METHOD_NOT_ALLOWED, Answer::TEXT, "this method is not known\n");
+            return plain(
+                StatusCode::METHOD_NOT_ALLOWED,
+                Answer::TEXT,
+                "this method is not known\n",
+            );
         };
         let limits = self.edge.limits();
-        let read = read_body(body, limits.max_body, limits.body_timeout, self.edge.memory()).await;
+        let read = read_body(
+            body,
+            limits.max_body,
+            limits.body_timeout,
+            self.edge.memory(),
+        )
+        .await;
         let body = match read {
             Ok(body) => body,
             Err(error) => return body_error(&error),
         };
-        let peer = parts.extensions.get::<ConnectInfo>().map(|c| c.peer.ip().to_canonical().to_string());
+        let peer = parts
+            .extensions
+            .get::<ConnectInfo>()
+            .map(|c| c.peer.ip().to_canonical().to_string());
         let ip = caller(&parts.headers).unwrap_or_else(|| peer.unwrap_or_default());
         let query = longurl::query(&parts.uri, &parts.extensions);
         let plan = {
@@ -159,8 +197,9 @@ impl Shared {
                 Form::Urlencoded => &body.bytes[..],
                 _ => &[],
             };
-            let params: Vec<(Cow<'_, str>, Cow<'_, str>)> =
-                form_urlencoded::parse(query).chain(form_urlencoded::parse(form)).collect();
+            let params: Vec<(Cow<'_, str>, Cow<'_, str>)> = form_urlencoded::parse(query)
+                .chain(form_urlencoded::parse(form))
+                .collect();
             let multipart = match form_of(&parts.headers) {
                 Form::Multipart(boundary) => match multipart::parse(&body.bytes, &boundary) {
                     Ok(parts) => parts,
@@ -171,15 +210,26 @@ impl Shared {
             // Fields of a multipart form that are no files are parameters like any other.
             let params: Vec<_> = params
                 .into_iter()
-                .chain(multipart.iter().filter(|p| p.file.is_none()).filter_map(|p| {
-                    Some((p.name.clone(), Cow::Borrowed(std::str::from_utf8(p.bytes).ok()?)))
-                }))
+                .chain(
+                    multipart
+                        .iter()
+                        .filter(|p| p.file.is_none())
+                        .filter_map(|p| {
+                            Some((
+                                p.name.clone(),
+                                Cow::Borrowed(std::str::from_utf8(p.bytes).ok()?),
+                            ))
+                        }),
+                )
                 .collect();
             let facts = served.facts();
             let full_path = parts.uri.path();
             let call = Call {
                 method,
-                path: full_path.strip_prefix(CONTEXT).filter(|p| p.starts_with('/')).unwrap_or(full_path),
+                path: full_path
+                    .strip_prefix(CONTEXT)
+                    .filter(|p| p.starts_with('/'))
+                    .unwrap_or(full_path),
                 full_path,
                 params: &params,
                 header: &|name| parts.headers.get(name).and_then(|v| v.to_str().ok()),
@@ -194,8 +244,13 @@ impl Shared {
             served.routes.plan(&call)
         };
         // What the plan keeps of the body it has copied; the rest need not wait for the answer.
-        let keep: Option<ReadBody> = matches!(plan, nacrite_core::api::Plan::Answer(_)).then_some(body);
-        let origin = Origin { conn: None, ip: ip.into(), user: "".into() };
+        let keep: Option<ReadBody> =
+            matches!(plan, nacrite_core::api::Plan::Answer(_)).then_some(body);
+        let origin = Origin {
+            conn: None,
+            ip: ip.into(),
+            user: "".into(),
+        };
         let answer = match carry_out(&served.drive, &served.store, &origin, plan).await {
             Ok(answer) => answer,
             Err(Failure::Behind) => return unavailable("server is busy, please try again later!"),
@@ -222,16 +277,18 @@ impl Shared {
             },
         };
         let mut response = Response::new(Full::new(bytes));
-        *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.status_mut() =
+            StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         if let Some(kind) = answer.content_type {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         }
         for (name, value) in answer.headers {
             // A value that HTTP cannot carry is left out; the reference's values are encoded.
-            if let (Ok(name), Ok(value)) =
-                (name.parse::<http::HeaderName>(), HeaderValue::from_bytes(value.as_bytes()))
-            {
+            if let (Ok(name), Ok(value)) = (
+                name.parse::<http::HeaderName>(),
+                HeaderValue::from_bytes(value.as_bytes()),
+            ) {
                 headers.insert(name, value);
             }
         }
@@ -246,7 +303,10 @@ enum Form {
 }
 
 fn form_of(headers: &HeaderMap) -> Form {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
     let main = kind.split(';').next().unwrap_or_default().trim();
     if main.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         Form::Urlencoded
@@ -272,13 +332,25 @@ fn method_of(method: &http::Method) -> Option<Method> {
 
 /// Address of the caller as proxies say it (Nacos `WebUtils.getRemoteIp`).
 fn caller(headers: &HeaderMap) -> Option<String> {
-    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::trim).filter(|v| !v.is_empty());
-    let first = text("x-forwarded-for").and_then(|v| v.split(',').next()).map(str::trim);
-    first.filter(|v| !v.is_empty()).or_else(|| text("x-real-ip")).map(str::to_owned)
+    let text = |name: &str| {
+        headers
+            .get(name)
+            .and_then(|v| v.to_str().ok())
+            .map(str::trim)
+            .filter(|v| !v.is_empty())
+    };
+    let first = text("x-forwarded-for")
+        .and_then(|v| v.split(',').next())
+        .map(str::trim);
+    first
+        .filter(|v| !v.is_empty())
+        .or_else(|| text("x-real-ip"))
+        .map(str::to_owned)
 }
 
 /// Generations and classes that requests are counted by.
-const GENERATIONS: [(&str, &str); 4] = [("/v1/", "v1"), ("/v2/", "v2"), ("/v3/", "v3"), ("", "own")];
+const GENERATIONS: [(&str, &str); 4] =
+    [("/v1/", "v1"), ("/v2/", "v2"), ("/v3/", "v3"), ("", "own")];
 const CLASSES: [LatencyClass; 3] = [LatencyClass::Read, LatencyClass::Write, LatencyClass::Poll];
 
 /// What requests are counted by, for the metrics.
@@ -293,13 +365,19 @@ pub fn labels() -> Vec<RouteLabel> {
         generation,
         class,
     };
-    GENERATIONS.iter().flat_map(|(_, name)| CLASSES.map(|class| label(*name, class))).collect()
+    GENERATIONS
+        .iter()
+        .flat_map(|(_, name)| CLASSES.map(|class| label(*name, class)))
+        .collect()
 }
 
 /// Place in [`labels`] of a request.
 fn label_of(path: &str, method: &http::Method) -> usize {
     let path = path.strip_prefix(CONTEXT).unwrap_or(path);
-    let generation = GENERATIONS.iter().position(|(prefix, _)| path.starts_with(*prefix)).unwrap_or_default();
+    let generation = GENERATIONS
+        .iter()
+        .position(|(prefix, _)| path.starts_with(*prefix))
+        .unwrap_or_default();
     let class = match *method {
         http::Method::GET | http::Method::HEAD => 0,
         _ if path == "/v1/cs/configs/listener" => 2,
@@ -323,7 +401,9 @@ fn home() -> Written {
 fn body_error(error: &BodyError) -> Written {
     let mut response = plain(error.status(), Answer::TEXT, error.to_string());
     // The rest of the body is not read.
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
@@ -334,7 +414,9 @@ fn unavailable(text: &'static str) -> Written {
 fn plain(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Written {
     let mut response = Response::new(Full::new(text.into()));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 

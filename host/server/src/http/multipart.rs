@@ -10,11 +10,12 @@ const MAX_PARTS: usize = 64;
 
 /// The boundary that a content type names.
 #[must_use]
-pub fn boundary(content_type: &str) -> Option<String> {
+pub(super) fn boundary(content_type: &str) -> Option<String> {
     content_type.split(';').skip(1).find_map(|part| {
         let (name, value) = part.split_once('=')?;
         let value = value.trim().trim_matches('"');
-        (name.trim().eq_ignore_ascii_case("boundary") && (1..=70).contains(&value.len())).then(|| value.to_owned())
+        (name.trim().eq_ignore_ascii_case("boundary") && (1..=70).contains(&value.len()))
+            .then(|| value.to_owned())
     })
 }
 
@@ -22,25 +23,32 @@ pub fn boundary(content_type: &str) -> Option<String> {
 ///
 /// # Errors
 /// What is wrong with it, in words.
-pub fn parse<'a>(body: &'a [u8], boundary: &str) -> Result<Vec<FormPart<'a>>, &'static str> {
+pub(super) fn parse<'a>(body: &'a [u8], boundary: &str) -> Result<Vec<FormPart<'a>>, &'static str> {
     let mark = format!("--{boundary}");
-    let mut rest = body.strip_prefix(mark.as_bytes()).or_else(|| {
-        memmem::find(body, format!("\r\n{mark}").as_bytes()).map(|at| &body[at + 2 + mark.len()..])
-    }).ok_or("the form does not begin with its boundary")?;
+    let mut rest = body
+        .strip_prefix(mark.as_bytes())
+        .or_else(|| {
+            memmem::find(body, format!("\r\n{mark}").as_bytes())
+                .map(|at| &body[at + 2 + mark.len()..])
+        })
+        .ok_or("the form does not begin with its boundary")?;
     let delimiter = format!("\r\n{mark}");
     let mut parts = Vec::new();
     loop {
         if rest.starts_with(b"--") {
             return Ok(parts);
         }
-        rest = rest.strip_prefix(b"\r\n").ok_or("a boundary of the form is not followed by a line end")?;
+        rest = rest
+            .strip_prefix(b"\r\n")
+            .ok_or("a boundary of the form is not followed by a line end")?;
         let end = memmem::find(rest, delimiter.as_bytes()).ok_or("the form is cut off")?;
         let part = &rest[..end];
         rest = &rest[end + delimiter.len()..];
         let (head, bytes) = match part.strip_prefix(b"\r\n") {
             Some(bytes) => (&part[..0], bytes),
             None => {
-                let at = memmem::find(part, b"\r\n\r\n").ok_or("a part of the form has no end of its head")?;
+                let at = memmem::find(part, b"\r\n\r\n")
+                    .ok_or("a part of the form has no end of its head")?;
                 (&part[..at], &part[at + 4..])
             }
         };
@@ -48,7 +56,11 @@ pub fn parse<'a>(body: &'a [u8], boundary: &str) -> Result<Vec<FormPart<'a>>, &'
             return Err("the form has too many parts");
         }
         if let Some((name, file)) = disposition(head) {
-            parts.push(FormPart { name: Cow::Owned(name), file: file.map(Cow::Owned), bytes });
+            parts.push(FormPart {
+                name: Cow::Owned(name),
+                file: file.map(Cow::Owned),
+                bytes,
+            });
         }
     }
 }
@@ -58,12 +70,16 @@ fn disposition(head: &[u8]) -> Option<(String, Option<String>)> {
     let head = String::from_utf8_lossy(head);
     let line = head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
-        name.trim().eq_ignore_ascii_case("content-disposition").then(|| value.to_owned())
+        name.trim()
+            .eq_ignore_ascii_case("content-disposition")
+            .then(|| value.to_owned())
     })?;
     let attribute = |want: &str| {
         line.split(';').skip(1).find_map(|item| {
             let (name, value) = item.split_once('=')?;
-            name.trim().eq_ignore_ascii_case(want).then(|| value.trim().trim_matches('"').to_owned())
+            name.trim()
+                .eq_ignore_ascii_case(want)
+                .then(|| value.trim().trim_matches('"').to_owned())
         })
     };
     Some((attribute("name")?, attribute("filename")))
@@ -79,16 +95,32 @@ mod tests {
             content-disposition: form-data; name=\"file\"; filename=\"a.zip\"\r\nContent-Type: application/zip\r\n\r\nPK\r\n\x00\r\n--b--\r\n";
         let parts = parse(body, "b").unwrap();
         assert_eq!(parts.len(), 2);
-        assert_eq!((&*parts[0].name, parts[0].file.is_none(), parts[0].bytes), ("policy", true, &b"SKIP"[..]));
-        assert_eq!((parts[1].file.as_deref(), parts[1].bytes), (Some("a.zip"), &b"PK\r\n\x00"[..]));
+        assert_eq!(
+            (&*parts[0].name, parts[0].file.is_none(), parts[0].bytes),
+            ("policy", true, &b"SKIP"[..])
+        );
+        assert_eq!(
+            (parts[1].file.as_deref(), parts[1].bytes),
+            (Some("a.zip"), &b"PK\r\n\x00"[..])
+        );
     }
 
     #[test]
     fn what_is_no_form_is_said() {
-        for bad in [&b""[..], b"--b", b"--b\r\n", b"--b\r\nx", b"--b\r\nx\r\n--b--", b"--c\r\n\r\n--c--"] {
+        for bad in [
+            &b""[..],
+            b"--b",
+            b"--b\r\n",
+            b"--b\r\nx",
+            b"--b\r\nx\r\n--b--",
+            b"--c\r\n\r\n--c--",
+        ] {
             assert!(parse(bad, "b").is_err(), "{bad:?}");
         }
-        assert_eq!(boundary("multipart/form-data; boundary=\"x y\"").as_deref(), Some("x y"));
+        assert_eq!(
+            boundary("multipart/form-data; boundary=\"x y\"").as_deref(),
+            Some("x y")
+        );
         assert_eq!(boundary("multipart/form-data"), None);
     }
 

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::value::{ByteSize, Compat, LogFormat, LogLevel, Value, VerifyData, from_toml};
+use super::value::{ByteSize, Compat, LogFormat, LogLevel, Value, from_toml};
 
 /// What somebody wrote for a setting.
 #[derive(Clone, Copy, Debug)]
@@ -141,18 +141,14 @@ sections! {
         port: u16 = 8848, in 1..=64_534;
         /// Which line of the reference old API generations answer like.
         compat: Compat = Compat::All;
-        /// How thoroughly the data is verified before it is served.
-        verify_data: VerifyData = VerifyData::Quick;
-        /// Whether names and parameters are checked as the reference does by default.
-        param_check: bool = true;
+        /// Whether every page of both files is verified before the data is served.
+        verify_data: bool = true;
         /// Threads for connections and requests; 0 means one for each processor.
         workers: usize = 0, in 0..=256;
     }
 
     /// HTTP connections and requests.
     http "http." Http {
-        /// Path before every API path.
-        context_path: String = "/nacos".to_owned();
         /// Open connections; one more is answered 503 and closed.
         max_connections: usize = 50_000, in 1..=1_000_000;
         /// Open connections of one address; one more is answered 503 and closed.
@@ -197,18 +193,16 @@ sections! {
 
     /// Configs.
     config "config." Config {
+        /// Namespaces.
+        max_namespaces: usize = 10_000, in 1..=1_000_000;
         /// Characters of one content.
         max_content: usize = 10 << 20, in 1..=100 << 20;
         /// Days that the history of a config is kept.
         history_retention_days: u32 = 30, in 1..=3_650;
-        /// Entries of history over all configs; beyond that the oldest go early.
-        max_history: usize = 1_000_000, in 1_000..=100_000_000;
     }
 
     /// Capacity of namespaces and groups, as the reference names it.
     capacity "capacity." Capacity {
-        /// Whether usage is counted.
-        is_manage_capacity: bool = true;
         /// Whether a publish beyond a quota is refused.
         is_capacity_limit_check: bool = false;
         /// Configs of the whole cluster.
@@ -219,42 +213,10 @@ sections! {
         default_tenant_quota: u32 = 200, in 1..=100_000_000;
         /// Bytes of one content, checked only together with the quotas.
         default_max_size: ByteSize = ByteSize::kib(100), in ByteSize(1)..=ByteSize::mib(100);
-        /// Parts of one aggregated config.
-        default_max_aggr_count: u32 = 10_000, in 1..=1_000_000;
-        /// Bytes of one part of an aggregated config.
-        default_max_aggr_size: ByteSize = ByteSize::kib(1), in ByteSize(1)..=ByteSize::mib(100);
-        /// Time between corrections of the counted usage.
-        correct_usage_delay_ms: Duration = secs(600), in secs(1)..=secs(86_400);
-    }
-
-    /// Service discovery. What the switches of the operator API change begins with these values.
-    naming "naming." Naming {
-        /// Time between two beats that clients are told.
-        client_beat_interval_ms: Duration = secs(5), in ms(100)..=secs(300);
-        /// Time without a beat after which an instance is unhealthy.
-        beat_timeout_ms: Duration = secs(15), in ms(100)..=secs(3_600);
-        /// Time without a beat after which an instance is removed.
-        delete_timeout_ms: Duration = secs(30), in ms(100)..=secs(86_400);
-        /// Whether silent instances become unhealthy and are removed.
-        health_check_enabled: bool = true;
-        /// Whether instances are removed at all for lack of beats.
-        expire_instance: bool = true;
-        /// Whether clients may send beats without a body.
-        light_beat_enabled: bool = true;
-        /// Whether an instance registered without saying so is ephemeral.
-        default_instance_ephemeral: bool = true;
-        /// Time that clients without push are told to trust an answer.
-        default_cache_ms: Duration = secs(3), in secs(1)..=secs(3_600);
-        /// Time that clients with push are told to trust an answer.
-        push_cache_ms: Duration = secs(10), in secs(10)..=secs(3_600);
-        /// Time after which a service without instances is forgotten.
-        empty_service_expiry_ms: Duration = secs(60), in secs(1)..=secs(86_400);
     }
 
     /// Pushes of service changes.
     push "push." Push {
-        /// Whether changes are pushed at all.
-        enabled: bool = true;
         /// Time within which changes of one service are gathered in a storm; a lone change leaves at once.
         delay_ms: Duration = ms(500), in ms(0)..=secs(60);
         /// Whether clients of the 1.x line are pushed to over UDP.
@@ -279,6 +241,8 @@ sections! {
         idle_timeout_ms: Duration = secs(20), in secs(1)..=secs(3_600);
         /// Time that a stream may refuse to be written, then it is closed.
         write_timeout_ms: Duration = secs(300), in secs(1)..=secs(3_600);
+        /// Configs that one connection may listen to.
+        max_listens: usize = 100_000, in 1..=10_000_000;
         /// Locks held by all clients together.
         max_locks: usize = 100_000, in 0..=10_000_000;
         /// Patterns that are watched for names on this server.
@@ -289,10 +253,6 @@ sections! {
 
     /// The log and the state on disk.
     store "store." Store {
-        /// Entries of the log after which it is compacted.
-        compact_entries: usize = 20_000, in 100..=10_000_000;
-        /// Bytes of the log after which it is compacted.
-        compact_bytes: ByteSize = ByteSize::mib(64), in ByteSize::mib(1)..=ByteSize::gib(16);
         /// Time after which written state is made durable; a start replays at most that much.
         sync_interval_ms: Duration = secs(1), in ms(10)..=secs(60);
         /// Bytes of written state after which it is made durable.
@@ -309,12 +269,6 @@ sections! {
         state: ByteSize = ByteSize::mib(16), in ByteSize::mib(1)..=ByteSize::gib(64);
         /// Contents of configs.
         content: ByteSize = ByteSize::mib(64), in ByteSize::mib(1)..=ByteSize::gib(64);
-    }
-
-    /// Endpoints that only the operator may use.
-    admin "admin." Admin {
-        /// File with the operator's token, made at the first start; empty means `admin.token` in the data folder.
-        token_path: PathBuf = PathBuf::new();
     }
 
     /// The server's log of itself, written to standard error.

@@ -263,15 +263,6 @@ choice! {
 }
 
 choice! {
-    /// How thoroughly the data is verified before it is served.
-    VerifyData {
-        Off = "off": "Only what reading touches.",
-        Quick = "quick": "The log and the structure of both files.",
-        Full = "full": "Every checksum, row and content.",
-    }
-}
-
-choice! {
     /// How much is logged.
     LogLevel {
         Off = "off": "Nothing.",
