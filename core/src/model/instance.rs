@@ -9,7 +9,10 @@ use super::names::{DEFAULT_CLUSTER, ServiceKey};
 /// Metadata of an instance, cluster or service: pairs sorted by key, each key once.
 /// One shared allocation, because most instances never change theirs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Metadata(Option<Arc<[(Box<str>, Box<str>)]>>);
+pub struct Metadata(Option<Arc<[Pair]>>);
+
+/// Key and value.
+type Pair = (Box<str>, Box<str>);
 
 impl Metadata {
     /// The value of a key.
@@ -56,11 +59,11 @@ impl Metadata {
 impl<K: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(K, V)> for Metadata {
     /// The last value of a key wins.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
-        let mut sorted: Vec<(Box<str>, Box<str>)> =
+        let mut sorted: Vec<Pair> =
             pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
         // Stable, so that of equal keys the last given stays last.
         sorted.sort_by(|a, b| a.0.cmp(&b.0));
-        let mut unique: Vec<(Box<str>, Box<str>)> = Vec::with_capacity(sorted.len());
+        let mut unique: Vec<Pair> = Vec::with_capacity(sorted.len());
         for pair in sorted {
             match unique.last_mut() {
                 Some(last) if last.0 == pair.0 => *last = pair,

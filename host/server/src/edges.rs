@@ -46,7 +46,7 @@ impl Edges for Outlets {
         };
         match output {
             Output::Push { push, body, conns } => {
-                self.connections.push(&drive, push, &body, &conns)
+                self.connections.push(&drive, push, &body, &conns);
             }
             Output::Close { conn, reason } => self.connections.close(conn, &reason),
             Output::Datagram { .. } => {
@@ -55,7 +55,7 @@ impl Edges for Outlets {
                 }
             }
             Output::Probe { probe, target } => {
-                self.prober.start(&self.runtime, &drive, probe, target)
+                self.prober.start(&self.runtime, &drive, probe, target);
             }
             Output::Reply { .. }
             | Output::Propose { .. }

@@ -11,16 +11,16 @@ use nacrite_core::{
 use crate::drive::Drive;
 
 /// Data id of the config.
-pub const DATA_ID: &str = "nacrite.cmdb";
+pub(crate) const DATA_ID: &str = "nacrite.cmdb";
 
 /// Its key.
 #[must_use]
-pub fn key() -> ConfigKey {
+fn key() -> ConfigKey {
     ConfigKey::new("", DEFAULT_GROUP, DATA_ID)
 }
 
 /// Follows the config until the process ends. A content that cannot be read as labels leaves the old ones.
-pub async fn follow(drive: Arc<Drive>) {
+pub(crate) async fn follow(drive: Arc<Drive>) {
     let key = key();
     let mut seen = None;
     let mut changed = drive.labels_changed();
@@ -34,7 +34,7 @@ pub async fn follow(drive: Arc<Drive>) {
             match read(&drive, revision).await {
                 Ok(labels) => drive.views.set_labels(labels),
                 Err(reason) => {
-                    tracing::warn!("{DATA_ID} is not read: {reason}; the labels stay as they were")
+                    tracing::warn!("{DATA_ID} is not read: {reason}; the labels stay as they were");
                 }
             }
         }

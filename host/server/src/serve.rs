@@ -278,7 +278,7 @@ fn set_aside(data: &Path) -> Result<(), String> {
         let (from, to) = (data.join(name), data.join(format!("{name}.aside-{stamp}")));
         match std::fs::rename(&from, &to) {
             Ok(()) => {
-                tracing::warn!(target: "nacrite", "{} is set aside as {}", from.display(), to.display())
+                tracing::warn!(target: "nacrite", "{} is set aside as {}", from.display(), to.display());
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
             Err(e) => return Err(format!("{} cannot be set aside: {e}", from.display())),
