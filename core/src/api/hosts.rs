@@ -63,11 +63,65 @@ pub fn service_list_as(
     let service = view.service(key);
     let hosts = service
         .as_deref()
-        .map(|s| s.rendered(class, || render(view, s, class)));
-    let (json, protected) = hosts
+        .map(|s| s.rendered(class, || render(view, s, class, push_host)));
+    let hosts = hosts.as_deref();
+    list_around(
+        key,
+        class,
+        cache_millis,
+        wall,
+        all_ips,
+        service.as_deref(),
+        hosts,
+    )
+}
+
+/// As [`service_list_as`], with ids of instances only where they were given one ([`push_host_unnamed`]).
+#[must_use]
+pub fn service_list_unnamed(
+    view: &dyn Reading,
+    key: &ServiceKey,
+    class: &RenderClass,
+    cache_millis: u64,
+    wall: u64,
+    all_ips: AllIps,
+) -> Vec<u8> {
+    let service = view.service(key);
+    let hosts = service
         .as_deref()
-        .map_or((&b"[]"[..], false), |h| (&h.json, h.protected));
-    let last_ref = service.as_ref().map_or(wall, |s| s.next_ref_time(wall));
+        .map(|s| render(view, s, class, push_host_unnamed));
+    let hosts = hosts.as_ref();
+    list_around(
+        key,
+        class,
+        cache_millis,
+        wall,
+        all_ips,
+        service.as_deref(),
+        hosts,
+    )
+}
+
+/// The array of hosts alone, with ids of instances only where they were given one; empty for an unknown service.
+#[must_use]
+pub fn hosts_unnamed(view: &dyn Reading, key: &ServiceKey, class: &RenderClass) -> Vec<u8> {
+    view.service(key).map_or_else(
+        || Vec::from(&b"[]"[..]),
+        |s| render(view, &s, class, push_host_unnamed).json,
+    )
+}
+
+fn list_around(
+    key: &ServiceKey,
+    class: &RenderClass,
+    cache_millis: u64,
+    wall: u64,
+    all_ips: AllIps,
+    service: Option<&ServiceView>,
+    hosts: Option<&RenderedHosts>,
+) -> Vec<u8> {
+    let (json, protected) = hosts.map_or((&b"[]"[..], false), |h| (&h.json, h.protected));
+    let last_ref = service.map_or(wall, |s| s.next_ref_time(wall));
 
     let mut out = Vec::with_capacity(
         json.len() + key.name.len() + 2 * key.group.len() + class.clusters.len() + 256,
@@ -107,7 +161,12 @@ pub fn service_list_as(
     out
 }
 
-fn render(view: &dyn Reading, service: &ServiceView, class: &RenderClass) -> RenderedHosts {
+fn render(
+    view: &dyn Reading,
+    service: &ServiceView,
+    class: &RenderClass,
+    push: impl Fn(&mut Vec<u8>, &ServiceKey, NameForm, &Instance, bool),
+) -> RenderedHosts {
     let labels = view.labels();
     let wanted = Wanted {
         clusters: &class.clusters,
@@ -122,7 +181,7 @@ fn render(view: &dyn Reading, service: &ServiceView, class: &RenderClass) -> Ren
         if at > 0 {
             json.push(b',');
         }
-        push_host(&mut json, &service.key, class.names, instance, *healthy);
+        push(&mut json, &service.key, class.names, instance, *healthy);
     }
     json.push(b']');
     RenderedHosts {
@@ -141,7 +200,35 @@ pub fn push_host(
 ) {
     out.extend(b"{\"instanceId\":");
     push_json_string(out, &instance.id(service));
-    out.extend(b",\"ip\":");
+    out.push(b',');
+    push_host_fields(out, service, names, instance, healthy);
+}
+
+/// As [`push_host`], without the id if it is only made of address and names: what the newer HTTP routes register has
+/// none in the reference.
+pub fn push_host_unnamed(
+    out: &mut Vec<u8>,
+    service: &ServiceKey,
+    names: NameForm,
+    instance: &Instance,
+    healthy: bool,
+) {
+    if instance.instance_id.is_empty() {
+        out.push(b'{');
+        push_host_fields(out, service, names, instance, healthy);
+    } else {
+        push_host(out, service, names, instance, healthy);
+    }
+}
+
+fn push_host_fields(
+    out: &mut Vec<u8>,
+    service: &ServiceKey,
+    names: NameForm,
+    instance: &Instance,
+    healthy: bool,
+) {
+    out.extend(b"\"ip\":");
     push_json_string(out, &instance.key.ip);
     let Instance {
         weight,

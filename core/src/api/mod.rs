@@ -26,6 +26,7 @@ pub mod udp;
 pub mod v1;
 pub mod v2;
 pub mod v3;
+mod wrapped;
 
 pub use answer::{Answer, Body, iso_millis, json_string, push_json_string};
 pub use call::{Args, Call, FormPart, ServerFacts};

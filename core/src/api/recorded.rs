@@ -24,6 +24,12 @@ const AREAS: &[&str] = &[
     "v1.ns.instance",
     "v1.ns.catalog",
     "v1.ns.operator",
+    "v2.ns",
+    "v2.console.namespace",
+    "v3.client.ns",
+    "v3.admin.core",
+    "v3.admin.namespace",
+    "v3.admin.ns",
 ];
 
 /// Routes of `/v1/core` are recorded among those of naming.
@@ -42,12 +48,28 @@ const STATELESS: &[&str] = &[
     "a.v1.ns.operator.004-metrics",
     "a.v1.ns.operator.005-metrics-status-only",
     "a.v1.ns.operator.010-checkers",
+    "a.v2.ns.003-list-missing",
+    "a.v2.ns.021-service-list-group",
+    "a.v2.ns.030-switches",
+    "a.v2.ns.031-metrics",
+    "a.v2.ns.033-core-node-health",
+    "b.v3.client.ns.006-list-missing",
+    "b.v3.admin.core.002-liveness",
+    "b.v3.admin.core.003-readiness",
+    "b.v3.admin.namespace.008-check-not",
+    "b.v3.admin.ns.012-list-ignore-empty",
+    "b.v3.admin.ns.014-selector-types",
+    "b.v3.admin.ns.029-checkers",
+    "b.v3.admin.ns.034-ops-switches",
+    "b.v3.admin.ns.035-ops-metrics-status",
 ];
 
 /// Refusals that only what was registered before explains.
 const STATEFUL: &[&str] = &[
     "a.v1.ns.instance.008-detail",
     "a.v1.ns.instance.009-detail-missing",
+    "a.v2.ns.005-detail-missing",
+    "b.v3.admin.ns.019-inst-get-missing",
 ];
 
 fn pairs(value: &Value) -> Vec<(String, String)> {
@@ -84,12 +106,16 @@ fn ask(routes: &Routes, compat: Compat, request: &Value) -> Option<(u16, String,
         .collect();
     let full_path = request["path"].as_str().expect("a request has a path");
     let (view, facts) = (View::default(), facts(compat));
+    let form = request["form"].is_object();
     let call = Call {
         method: method(request["method"].as_str().expect("a request has a method")),
         path: full_path.strip_prefix("/nacos").unwrap_or(full_path),
         full_path,
         params: &params,
-        header: &|_| None,
+        header: &|name| {
+            (form && name == "content-type")
+                .then_some("application/x-www-form-urlencoded;charset=UTF-8")
+        },
         body: b"",
         parts: &[],
         form_too_large: false,
@@ -103,6 +129,10 @@ fn ask(routes: &Routes, compat: Compat, request: &Value) -> Option<(u16, String,
     };
     match routes.plan(&call) {
         Plan::Answer(answer) => Some(told(&answer)),
+        Plan::Long(look) => match look(&view) {
+            Plan::Answer(answer) => Some(told(&answer)),
+            _ => None,
+        },
         _ => None,
     }
 }
@@ -112,8 +142,12 @@ fn normal((status, kind, body): (u16, String, String)) -> (u16, String, Value) {
     let kind = kind.split(';').next().unwrap_or_default().to_owned();
     let mut body: Value = serde_json::from_str(&body).unwrap_or(Value::String(body));
     for masked in ["timestamp", "lastRefTime"] {
-        if body.get(masked).is_some_and(|v| !v.is_null()) {
-            body[masked] = Value::from("masked");
+        for at in [masked.to_owned(), alloc::format!("data/{masked}")] {
+            if let Some(value) = body.pointer_mut(&alloc::format!("/{at}"))
+                && !value.is_null()
+            {
+                *value = Value::from("masked");
+            }
         }
     }
     // Where the newer parser stands in a text is not followed.
@@ -144,11 +178,8 @@ fn replay(text: &str, compat: Compat) -> usize {
             .and_then(|s| u16::try_from(s).ok())
             .expect("an answer has a status");
         let good = status < 400;
-        let stateful = if compat == Compat::V3 {
-            false
-        } else {
-            STATEFUL.contains(&id)
-        };
+        // 3.x refuses the old ones among them by their class, whatever was registered.
+        let stateful = STATEFUL.contains(&id) && status != 410;
         if !AREAS.contains(&area)
             || OTHERS.contains(&id)
             || stateful

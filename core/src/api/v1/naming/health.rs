@@ -86,9 +86,9 @@ pub const ROUTES: &[Route] = &[
     },
 ];
 
-const CHECKERS: &str = r#"{"TCP":{},"HTTP":{"path":"","headers":"","expectedResponseCode":200},"MYSQL":{"user":null,"pwd":null,"cmd":null},"NONE":{}}"#;
+pub(in crate::api) const CHECKERS: &str = r#"{"TCP":{},"HTTP":{"path":"","headers":"","expectedResponseCode":200},"MYSQL":{"user":null,"pwd":null,"cmd":null},"NONE":{}}"#;
 
-fn set_health(args: &Args<'_>) -> Result<Plan, Fault> {
+pub(in crate::api) fn set_health(args: &Args<'_>) -> Result<Plan, Fault> {
     let (service, key) = (service_key(args), instance_key(args));
     let op = Op::SetHealth {
         service: service.clone(),
@@ -131,7 +131,7 @@ fn server(args: &Args<'_>) -> Result<Plan, Fault> {
     ))))
 }
 
-fn set_cluster(args: &Args<'_>) -> Result<Plan, Fault> {
+pub(in crate::api) fn set_cluster(args: &Args<'_>) -> Result<Plan, Fault> {
     let service = service_key(args);
     let metadata = ClusterMetadata {
         // As Java: what is no number is 0.

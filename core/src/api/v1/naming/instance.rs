@@ -18,6 +18,7 @@ use crate::{
         output::{NameForm, RenderClass},
         reply::{Refusal, Reply},
     },
+    view::Reading,
 };
 
 const WEIGHT: Param = Param::of("weight", Kind::Float, "share of calls, 0 to 10000")
@@ -37,7 +38,7 @@ const EPHEMERAL: Param = Param::of(
     "whether it lives by beats; the switch defaultInstanceEphemeral decides else",
 )
 .asked();
-const REGISTER: &[Param] = &[
+pub(in crate::api) const REGISTER: &[Param] = &[
     SERVICE,
     IP,
     PORT,
@@ -50,7 +51,7 @@ const REGISTER: &[Param] = &[
     METADATA,
     EPHEMERAL,
 ];
-const BATCH: &[Param] = &[
+pub(in crate::api) const BATCH: &[Param] = &[
     SERVICE,
     NAMESPACE,
     GROUP,
@@ -215,7 +216,7 @@ pub const ROUTES: &[Route] = &[
 ];
 
 /// What the request says of an instance.
-fn instance(args: &Args<'_>) -> Result<Instance, Fault> {
+pub(in crate::api) fn instance(args: &Args<'_>) -> Result<Instance, Fault> {
     let weight = Weight::new(args.float("weight")).ok_or_else(illegal_weight)?;
     let ephemeral = match args.given("ephemeral") {
         Some(given) if !given.is_empty() => args.loose("ephemeral"),
@@ -232,7 +233,7 @@ fn instance(args: &Args<'_>) -> Result<Instance, Fault> {
     })
 }
 
-fn illegal_weight() -> Fault {
+pub(in crate::api) fn illegal_weight() -> Fault {
     Fault::detail(
         400,
         21_001,
@@ -240,7 +241,7 @@ fn illegal_weight() -> Fault {
     )
 }
 
-fn metadata(text: &str) -> Result<Metadata, Fault> {
+pub(in crate::api) fn metadata(text: &str) -> Result<Metadata, Fault> {
     parse_metadata(text).map_err(|error| Fault::detail(400, 21_002, error))
 }
 
@@ -248,7 +249,7 @@ fn ok(_: Reply) -> Result<Answer, Fault> {
     Ok(Answer::text("ok"))
 }
 
-fn register(args: &Args<'_>) -> Result<Plan, Fault> {
+pub(in crate::api) fn register(args: &Args<'_>) -> Result<Plan, Fault> {
     let op = Op::Register {
         service: service_key(args),
         instance: instance(args)?,
@@ -256,7 +257,7 @@ fn register(args: &Args<'_>) -> Result<Plan, Fault> {
     Ok(args.submit(op, ok))
 }
 
-fn deregister(args: &Args<'_>) -> Result<Plan, Fault> {
+pub(in crate::api) fn deregister(args: &Args<'_>) -> Result<Plan, Fault> {
     let Instance { key, ephemeral, .. } = instance(args)?;
     let telling = args.telling();
     Ok(Plan::submit(
@@ -276,7 +277,7 @@ fn deregister(args: &Args<'_>) -> Result<Plan, Fault> {
     ))
 }
 
-fn update(args: &Args<'_>) -> Result<Plan, Fault> {
+pub(in crate::api) fn update(args: &Args<'_>) -> Result<Plan, Fault> {
     let service = service_key(args);
     let Instance {
         key,
@@ -301,7 +302,7 @@ fn update(args: &Args<'_>) -> Result<Plan, Fault> {
     ))
 }
 
-fn patch(args: &Args<'_>) -> Result<Plan, Fault> {
+pub(in crate::api) fn patch(args: &Args<'_>) -> Result<Plan, Fault> {
     let given = |name| args.given(name).filter(|v| !v.is_empty());
     let weight = given("weight")
         .map(|_| Weight::new(args.float("weight")).ok_or_else(illegal_weight))
@@ -404,7 +405,7 @@ fn list(args: &Args<'_>) -> Result<Plan, Fault> {
     }))
 }
 
-fn beat(args: &Args<'_>) -> Result<Plan, Fault> {
+pub(in crate::api) fn beat(args: &Args<'_>) -> Result<Plan, Fault> {
     let parsed = beat::parse(args.text("beat")).map_err(|message| Fault::Container {
         status: 500,
         message,
@@ -470,11 +471,11 @@ fn beat(args: &Args<'_>) -> Result<Plan, Fault> {
     ))
 }
 
-fn set_metadata(args: &Args<'_>) -> Result<Plan, Fault> {
+pub(in crate::api) fn set_metadata(args: &Args<'_>) -> Result<Plan, Fault> {
     metadata_batch(args, false)
 }
 
-fn remove_metadata(args: &Args<'_>) -> Result<Plan, Fault> {
+pub(in crate::api) fn remove_metadata(args: &Args<'_>) -> Result<Plan, Fault> {
     metadata_batch(args, true)
 }
 
@@ -509,20 +510,24 @@ fn metadata_batch(args: &Args<'_>, remove: bool) -> Result<Plan, Fault> {
     }))
 }
 
-fn statuses(args: &Args<'_>) -> Result<Plan, Fault> {
-    let key = args.text("key");
+pub(in crate::api) fn statuses(args: &Args<'_>) -> Result<Plan, Fault> {
+    Ok(Plan::Answer(statuses_of(
+        args.call().view,
+        args.text("key"),
+    )))
+}
+
+/// Which instances of a service are healthy; the key is `NAMESPACE##GROUP@@NAME` or `GROUP@@NAME`.
+pub(in crate::api) fn statuses_of(view: &dyn Reading, key: &str) -> Answer {
     let (namespace, rest) = key.split_once("##").unwrap_or(("", key));
     let (group, name) = split_grouped(rest);
-    let service =
-        args.call()
-            .view
-            .service(&ServiceKey::new(namespace, group.unwrap_or_default(), name));
+    let service = view.service(&ServiceKey::new(namespace, group.unwrap_or_default(), name));
     let ips: Vec<String> = service
         .iter()
         .flat_map(|s| s.instances())
         .map(|i| format!("{}:{}_{}", i.key.ip, i.key.port, i.healthy))
         .collect();
-    Ok(Plan::Answer(Answer::json_of(&json!({ "ips": ips }))))
+    Answer::json_of(&json!({ "ips": ips }))
 }
 
 #[cfg(test)]

@@ -172,7 +172,7 @@ pub fn switches_json(switches: &Switches) -> Value {
         .into()
 }
 
-fn set_switch(args: &Args<'_>) -> Result<Plan, Fault> {
+pub(in crate::api) fn set_switch(args: &Args<'_>) -> Result<Plan, Fault> {
     let op = Op::SetSwitch {
         entry: args.shared("entry"),
         value: args.shared("value"),
@@ -181,7 +181,7 @@ fn set_switch(args: &Args<'_>) -> Result<Plan, Fault> {
 }
 
 /// Status of the server for clients: what an operator says it is, else that it is up.
-fn status(switches: &Switches) -> &str {
+pub(in crate::api) fn status(switches: &Switches) -> &str {
     switches.overridden_server_status.as_deref().unwrap_or("UP")
 }
 
@@ -268,7 +268,7 @@ fn push_state_json(state: &PushState, detail: bool, reset: bool) -> Value {
     shown
 }
 
-fn responsible(args: &Args<'_>) -> Result<Plan, Fault> {
+pub(in crate::api) fn responsible(args: &Args<'_>) -> Result<Plan, Fault> {
     // A cluster of one is responsible for everybody.
     let server = args.call().server;
     Ok(Plan::Answer(Answer::json(format!(

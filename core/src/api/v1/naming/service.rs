@@ -23,8 +23,9 @@ use crate::{
     view::{ServiceFilter, ServiceView, TextFilter},
 };
 
-const METADATA: Param = Param::text("metadata", "JSON object of texts, or k=v,k=v");
-const SELECTOR: Param = Param::text(
+pub(in crate::api) const METADATA: Param =
+    Param::text("metadata", "JSON object of texts, or k=v,k=v");
+pub(in crate::api) const SELECTOR: Param = Param::text(
     "selector",
     r#"JSON, {"type":"none"} or {"type":"label","expression":…}"#,
 );
@@ -153,7 +154,7 @@ pub const ROUTES: &[Route] = &[
 ];
 
 /// What the request says of a service.
-fn metadata(args: &Args<'_>) -> Result<ServiceMetadata, Fault> {
+pub(in crate::api) fn metadata(args: &Args<'_>) -> Result<ServiceMetadata, Fault> {
     Ok(ServiceMetadata {
         ephemeral: false,
         // As Java: what is no number is 0.
@@ -174,7 +175,7 @@ fn write(args: &Args<'_>, service: ServiceKey, op: Op) -> Plan {
     )
 }
 
-fn create(args: &Args<'_>) -> Result<Plan, Fault> {
+pub(in crate::api) fn create(args: &Args<'_>) -> Result<Plan, Fault> {
     let service = service_key(args);
     let op = Op::CreateService {
         service: service.clone(),
@@ -183,7 +184,7 @@ fn create(args: &Args<'_>) -> Result<Plan, Fault> {
     Ok(write(args, service, op))
 }
 
-fn update(args: &Args<'_>) -> Result<Plan, Fault> {
+pub(in crate::api) fn update(args: &Args<'_>) -> Result<Plan, Fault> {
     let service = service_key(args);
     let op = Op::UpdateService {
         service: service.clone(),
@@ -192,7 +193,7 @@ fn update(args: &Args<'_>) -> Result<Plan, Fault> {
     Ok(write(args, service, op))
 }
 
-fn delete(args: &Args<'_>) -> Result<Plan, Fault> {
+pub(in crate::api) fn delete(args: &Args<'_>) -> Result<Plan, Fault> {
     let service = service_key(args);
     let op = Op::DeleteService {
         service: service.clone(),
@@ -273,7 +274,7 @@ fn names(args: &Args<'_>) -> Result<Plan, Fault> {
 }
 
 /// Texts that hold this one; all if it is empty. Expressions of Java are not known here.
-pub(super) fn holding(text: &str) -> TextFilter {
+pub(in crate::api) fn holding(text: &str) -> TextFilter {
     if text.is_empty() {
         TextFilter::Any
     } else {

@@ -1,0 +1,18 @@
+//! Routes of v3: rows alone. What they do stands in [`super::wrapped`], for v2 too.
+
+mod client;
+mod core;
+mod naming;
+
+use super::route::Route;
+
+/// Its tables of routes.
+pub const TABLES: &[&[Route]] = &[
+    client::ROUTES,
+    naming::INSTANCES,
+    naming::SERVICES,
+    naming::OPERATOR,
+    naming::CLIENTS,
+    core::NAMESPACES,
+    core::CLUSTER,
+];

@@ -1,0 +1,257 @@
+//! The members of the cluster, the load of each, and what operators do with them, in the `Result` wrapper.
+//!
+//! A cluster of one is all there is: what would send connections elsewhere or change the list of members is refused.
+
+use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
+
+use serde_json::{Value, json};
+
+use super::{data, not_supported, ok};
+use crate::{
+    api::{Answer, Args, Call, Fault, Plan, ServerFacts},
+    node::{
+        op::{Op, Question},
+        reply::{Connection, Reply},
+    },
+};
+
+/// This server as a member.
+#[must_use]
+pub(in crate::api) fn member_json(server: &ServerFacts, wall: u64) -> Value {
+    let raft = server.port.saturating_sub(1_000);
+    let groups: BTreeMap<&str, Value> = [
+        "naming_instance_metadata",
+        "naming_persistent_service_v2",
+        "naming_service_metadata",
+    ]
+    .into_iter()
+    .map(|group| {
+        let at = format!("{}:{raft}", server.ip);
+        (
+            group,
+            json!({ "leader": &*at, "raftGroupMember": [&*at], "term": 1 }),
+        )
+    })
+    .collect();
+    json!({
+        "ip": &*server.ip,
+        "port": server.port,
+        "state": "UP",
+        "extendInfo": {
+            "lastRefreshTime": wall,
+            "raftMetaData": { "metaDataMap": groups },
+            "raftPort": format!("{raft}"),
+            "readyToUpgrade": true,
+            "supportGrayModel": true,
+            "version": &*server.version,
+        },
+        "address": format!("{}:{}", server.ip, server.port),
+        "failAccessCnt": 0,
+        "abilities": {
+            "remoteAbility": { "supportRemoteConnection": true, "grpcReportEnabled": true },
+            "configAbility": { "supportRemoteMetrics": false },
+            "namingAbility": { "supportJraft": true },
+        },
+        "grpcReportEnabled": true,
+    })
+}
+
+fn member_of(call: &Call<'_>) -> Value {
+    member_json(call.server, call.now.wall)
+}
+
+/// This member.
+pub(in crate::api) fn own(args: &Args<'_>) -> Result<Plan, Fault> {
+    Ok(Plan::Answer(data(&member_of(args.call()))))
+}
+
+/// State of this member.
+pub(in crate::api) fn health(_: &Args<'_>) -> Result<Plan, Fault> {
+    Ok(Plan::Answer(Answer::wrapped("\"UP\"")))
+}
+
+/// Members by the beginning of their address and their state.
+pub(in crate::api) fn list(args: &Args<'_>) -> Result<Plan, Fault> {
+    const STATES: [&str; 5] = ["STARTING", "UP", "SUSPICIOUS", "DOWN", "ISOLATION"];
+    let (address, state) = (args.text("address"), args.text("state"));
+    let known = STATES.iter().any(|s| s.eq_ignore_ascii_case(state));
+    if !state.is_empty() && !known {
+        return Err(Fault::detail(
+            400,
+            23_000,
+            format!("Illegal state: {state}"),
+        ));
+    }
+    let server = args.call().server;
+    let fits = format!("{}:{}", server.ip, server.port).starts_with(address)
+        && (state.is_empty() || state.eq_ignore_ascii_case("UP"));
+    let members: Vec<Value> = fits.then(|| member_of(args.call())).into_iter().collect();
+    Ok(Plan::Answer(data(&members)))
+}
+
+/// The console's list, by a text in the address.
+pub(in crate::api) fn list_console(args: &Args<'_>) -> Result<Plan, Fault> {
+    let server = args.call().server;
+    let fits = format!("{}:{}", server.ip, server.port).contains(args.text("keyword"));
+    let members: Vec<Value> = fits.then(|| member_of(args.call())).into_iter().collect();
+    Ok(Plan::Answer(data(&members)))
+}
+
+/// The list of members cannot be changed here.
+pub(in crate::api) fn change_members(_: &Args<'_>) -> Result<Plan, Fault> {
+    Err(not_supported(
+        "the members of the cluster are settings of the server",
+    ))
+}
+
+/// v2's removal of members, which the reference does not allow either.
+pub(in crate::api) fn leave_v2(_: &Args<'_>) -> Result<Plan, Fault> {
+    Ok(Plan::Answer(Answer::json(
+        r#"{"code":405,"message":null,"data":"DELETE /v2/core/cluster/nodes API not allow to use temporarily."}"#,
+    )))
+}
+
+/// Raft is not operated by hand.
+pub(in crate::api) fn raft(args: &Args<'_>) -> Result<Plan, Fault> {
+    wants_json(args)?;
+    Err(not_supported("the log is not operated by hand"))
+}
+
+/// Levels of the log cannot be set here.
+pub(in crate::api) fn set_log(args: &Args<'_>) -> Result<Plan, Fault> {
+    wants_json(args)?;
+    super::operator::set_log(args)
+}
+
+/// Refuses what is no JSON, as the framework does where a handler takes a body.
+pub(in crate::api) fn wants_json(args: &Args<'_>) -> Result<(), Fault> {
+    let kind = (args.call().header)("content-type").unwrap_or_default();
+    if kind.trim_start().starts_with(Answer::JSON) {
+        return Ok(());
+    }
+    Err(Fault::detail(
+        400,
+        20_003,
+        format!("Content-Type '{kind}' is not supported"),
+    ))
+}
+
+/// v2's generators of ids, of which there are none: ids are positions in the log.
+pub(in crate::api) fn ids_v2(_: &Args<'_>) -> Result<Plan, Fault> {
+    Ok(Plan::Answer(Answer::rest("[]")))
+}
+
+/// v3's generators of ids, of which there are none: ids are positions in the log.
+pub(in crate::api) fn ids_v3(_: &Args<'_>) -> Result<Plan, Fault> {
+    Ok(Plan::Answer(Answer::wrapped("[]")))
+}
+
+fn connections_json(all: &[Connection], server_port: u16) -> Value {
+    let shown: BTreeMap<String, Value> = all
+        .iter()
+        .map(|c| {
+            let labels: BTreeMap<&str, &str> = c.labels.iter().map(|(k, v)| (&**k, &**v)).collect();
+            let shown = json!({
+                "traced": false,
+                "connected": true,
+                "abilityTable": null,
+                "metaInfo": {
+                    "connectType": "GRPC",
+                    "clientIp": &*c.ip,
+                    "remoteIp": &*c.ip,
+                    "remotePort": c.port,
+                    "localPort": server_port,
+                    "version": &*c.version,
+                    "connectionId": &*c.id,
+                    "createTime": c.since,
+                    "appName": &*c.app,
+                    "labels": labels,
+                },
+            });
+            (String::from(&*c.id), shown)
+        })
+        .collect();
+    json!(shown)
+}
+
+fn connections(args: &Args<'_>, answer: fn(&Value) -> Answer) -> Plan {
+    let port = args.call().server.port.saturating_add(1_000);
+    args.submit(Op::Ask(Question::Connections), move |reply| {
+        let Reply::Connections(all) = reply else {
+            return ok(reply);
+        };
+        Ok(answer(&connections_json(&all, port)))
+    })
+}
+
+/// v2's connections by id, without the wrapper.
+pub(in crate::api) fn connections_v2(args: &Args<'_>) -> Result<Plan, Fault> {
+    Ok(connections(args, |shown| Answer::json_of(shown)))
+}
+
+/// v3's connections by id.
+pub(in crate::api) fn connections_v3(args: &Args<'_>) -> Result<Plan, Fault> {
+    Ok(connections(args, |shown| data(shown)))
+}
+
+fn load(args: &Args<'_>, show: fn(&str, Value) -> Value, answer: fn(&Value) -> Answer) -> Plan {
+    let server = args.call().server;
+    let address = format!("{}:{}", server.ip, server.port);
+    let machine = (format!("{}", server.load), format!("{}", server.cpu));
+    args.submit(Op::Ask(Question::Connections), move |reply| {
+        let Reply::Connections(all) = reply else {
+            return ok(reply);
+        };
+        let count = all.len();
+        let metric =
+            json!({ "sdkConCount": count, "conCount": count, "load": machine.0, "cpu": machine.1 });
+        Ok(answer(&json!({
+            "detail": [show(&address, metric)],
+            "memberCount": 1,
+            "metricsCount": 1,
+            "completed": true,
+            "max": count,
+            "min": count,
+            "avg": count,
+            "threshold": format!("{:?}", count as f64 * 1.1),
+            "total": count,
+        })))
+    })
+}
+
+/// v2's load of all members, without the wrapper.
+pub(in crate::api) fn load_v2(args: &Args<'_>) -> Result<Plan, Fault> {
+    let show = |address: &str, metric: Value| json!({ "address": address, "metric": metric });
+    Ok(load(args, show, |shown| Answer::json_of(shown)))
+}
+
+/// v3's load of all members.
+pub(in crate::api) fn load_v3(args: &Args<'_>) -> Result<Plan, Fault> {
+    let show = |address: &str, mut metric: Value| {
+        metric["address"] = address.into();
+        metric
+    };
+    Ok(load(args, show, |shown| data(shown)))
+}
+
+/// There is no other member that connections could be sent to.
+pub(in crate::api) fn reload(_: &Args<'_>) -> Result<Plan, Fault> {
+    Err(not_supported(
+        "there is no other member that connections could go to",
+    ))
+}
+
+/// v2's balancing of connections: a cluster of one is in balance.
+pub(in crate::api) fn smart_reload_v2(_: &Args<'_>) -> Result<Plan, Fault> {
+    Ok(Plan::Answer(Answer::text("Ok")))
+}
+
+/// v3's balancing of connections: a cluster of one is in balance.
+pub(in crate::api) fn smart_reload_v3(_: &Args<'_>) -> Result<Plan, Fault> {
+    Ok(Plan::Answer(Answer::wrapped("null")))
+}
+
+/// That the server is there, and takes requests.
+pub(in crate::api) fn healthy(_: &Args<'_>) -> Result<Plan, Fault> {
+    Ok(Plan::Answer(Answer::wrapped("\"ok\"")))
+}
