@@ -77,6 +77,15 @@ pub(crate) const STAGES: &[Stage] = &[
         minutes: 20,
     },
     Stage {
+        name: "differential",
+        about: "the core natively and as wasm: the same bytes",
+        xtask: &[],
+        tests: &["differential"],
+        lane: Lane::Computing,
+        needs: Needs::Build,
+        minutes: 5,
+    },
+    Stage {
         name: "golden",
         about: "answers as recorded from real servers",
         xtask: &["golden"],

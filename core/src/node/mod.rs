@@ -17,26 +17,30 @@ pub mod input;
 mod lateness;
 pub mod op;
 pub mod output;
+mod questions;
 pub mod reply;
+mod snapshot;
 mod step;
 
 use alloc::{collections::BTreeMap, collections::VecDeque, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::step::{Step, Turn};
 use self::{
     input::{Input, Now, Origin, RejectReason},
     lateness::Lateness,
-    op::{Op, Question},
+    op::Op,
     output::Output,
-    reply::{Answered, Client, Refusal, Reply, ServiceClient, Totals},
+    reply::{Answered, Refusal, Reply},
+};
+pub use self::{
+    snapshot::Damaged,
+    step::{Step, Turn},
 };
 use crate::{
     config::{CapacityLimits, Configs, WatchLimits, Watchers},
     lock::Locks,
     log::{Command, Row, RowWrite, Table},
-    model::InstanceKey,
     namespaces::Namespaces,
     naming::Naming,
     push::{Push, PushLimits},
@@ -45,6 +49,10 @@ use crate::{
 
 /// Number of the shape of [`Input`] and [`Output`]: recordings and engines of another number are refused.
 pub const SCHEMA: u32 = 1;
+
+/// While requests are refused, how often the silence of UDP subscribers is excused, milliseconds: more often than any
+/// of them can time out.
+const EXCUSE_EVERY_MS: u64 = 5_000;
 
 /// Limits and settings of a node, fixed for its life.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -82,6 +90,10 @@ pub struct Node {
     stamp: u64,
     leader: bool,
     ready: bool,
+    /// Whether the host refuses requests as "busy".
+    busy: bool,
+    /// When silence was last excused while busy, monotonic milliseconds.
+    excused: u64,
     random: u64,
     now: Now,
     dirty: bool,
@@ -112,6 +124,8 @@ impl Node {
             stamp: 0,
             leader: false,
             ready: false,
+            busy: false,
+            excused: 0,
             random: settings.seed,
             now: Now::default(),
             dirty: false,
@@ -125,6 +139,7 @@ impl Node {
         debug_assert!(now.mono >= self.now.mono, "the monotonic clock went back");
         if self.lateness.is_pause(now.mono, self.deadline()) {
             self.naming.beats_start_again(now);
+            self.push.excuse_silence(now);
         }
         self.now = now;
         self.naming.at(now);
@@ -165,6 +180,7 @@ impl Node {
             Input::Restore { rows, .. } => rows.iter().for_each(|row| self.restore(row)),
             Input::Ready => {
                 self.ready = true;
+                self.stamp = self.stamp.max(self.newest_stamp());
                 self.naming.restored();
             }
             Input::Tick => self.tick(),
@@ -175,7 +191,13 @@ impl Node {
             } => {
                 self.naming.probed(probe, &outcome, took_ms, now);
             }
-            Input::Overloaded(busy) => self.naming.overloaded(busy, now),
+            Input::Overloaded(busy) => {
+                self.naming.overloaded(busy, now);
+                if self.busy && !busy {
+                    self.push.excuse_silence(now);
+                }
+                self.busy = busy;
+            }
             Input::Gone { id } => self.watchers.gone(id),
         }
     }
@@ -201,13 +223,15 @@ impl Node {
             self.push.deadline(),
             self.configs.deadline(),
         ];
-        deadlines.into_iter().flatten().min()
+        // Nothing is wanted earlier than the time it is, so that what a batch has left for the next is not lateness.
+        let next = deadlines.into_iter().flatten().min()?;
+        Some(next.max(self.now.mono))
     }
 
     fn request(&mut self, id: u64, origin: &Origin, op: Op) {
         if origin
             .conn
-            .is_some_and(|conn| self.push.connection(conn).is_none())
+            .is_some_and(|conn| !self.push.is_connected(conn))
         {
             return self.reply(id, Err(Refusal::Unregistered));
         }
@@ -398,8 +422,23 @@ impl Node {
         }
     }
 
+    /// The newest stamp that durable state shows, so that stamps go on from there after a start.
+    fn newest_stamp(&self) -> u64 {
+        let versions = self.configs.iter().flat_map(|(_, item)| {
+            let grays = item.grays.iter().map(|gray| &gray.version);
+            item.formal.iter().chain(grays)
+        });
+        let modified = versions.map(|version| version.modified);
+        let quotas = self.configs.capacities().map(|(_, item)| item.modified);
+        modified.chain(quotas).max().unwrap_or_default()
+    }
+
     fn tick(&mut self) {
         let now = self.now;
+        if self.busy && now.mono >= self.excused.saturating_add(EXCUSE_EVERY_MS) {
+            self.excused = now.mono;
+            self.push.excuse_silence(now);
+        }
         self.push.tick(now);
         for (id, answered) in self.watchers.tick(now) {
             self.reply(id, answered);
@@ -460,99 +499,6 @@ impl Node {
                 .map(|(probe, target)| Output::Probe { probe, target }),
         );
     }
-
-    /// Questions whose answers no view has.
-    fn ask(&mut self, question: Question) -> Answered {
-        Ok(match question {
-            Question::Subscribers {
-                namespace,
-                group,
-                name,
-                exact,
-            } => Reply::Subscribers(self.push.subscribers(&namespace, &group, &name, exact)),
-            Question::ListenersOf { key } => {
-                let id_of = |conn| self.push.connection(conn).map(|c| c.id);
-                Reply::Listeners(self.watchers.listeners_of(&key, id_of))
-            }
-            Question::ListenedBy { ip, namespace } => {
-                Reply::Listened(self.watchers.listened_by(&ip, namespace.as_deref()))
-            }
-            Question::Clients => {
-                let mut ids = self.naming.clients();
-                ids.extend(self.push.clients());
-                ids.sort();
-                ids.dedup();
-                Reply::Clients(ids)
-            }
-            Question::Client { id } => return self.client(&id),
-            Question::PublishersOf { service } => {
-                Reply::ServiceClients(self.naming.publishers_of(&service))
-            }
-            Question::SubscribersOf { service } => {
-                let subscribers = self.push.subscribers_of(&service).into_iter();
-                Reply::ServiceClients(
-                    subscribers
-                        .map(|s| ServiceClient {
-                            client: s.client,
-                            key: InstanceKey {
-                                ip: s.ip,
-                                port: s.port,
-                                cluster: s.clusters,
-                            },
-                            agent: s.agent,
-                            app: s.app,
-                        })
-                        .collect(),
-                )
-            }
-            Question::PushState { reset } => Reply::PushState(self.push.push_state(reset)),
-            Question::Totals => Reply::Totals(self.totals()),
-            Question::Connections => Reply::Connections(self.push.connections()),
-        })
-    }
-
-    fn client(&self, id: &str) -> Answered {
-        let subscribed = self.push.subscriptions_of(id);
-        let published = self.naming.client(id);
-        let mut client = match (published, &subscribed) {
-            (Some(client), _) => client,
-            (None, None) => return Err(Refusal::ClientNotFound),
-            (None, Some(_)) => Client {
-                id: id.into(),
-                ephemeral: true,
-                updated: 0,
-                connection: None,
-                published: Vec::new(),
-                subscribed: Vec::new(),
-            },
-        };
-        client.subscribed = subscribed.unwrap_or_default();
-        let since = client
-            .subscribed
-            .iter()
-            .map(|s| s.since)
-            .max()
-            .unwrap_or_default();
-        client.updated = client.updated.max(since);
-        Ok(Reply::Client(client))
-    }
-
-    fn totals(&self) -> Totals {
-        let mut totals = Totals {
-            namespaces: self.namespaces.len() as u64,
-            locks: self.locks.held(self.now.wall) as u64,
-            ..Totals::default()
-        };
-        self.naming.add_totals(&mut totals);
-        self.push.count_into(&mut totals);
-        totals.configs = self.configs.len() as u64;
-        totals.polls = self.watchers.polls() as u64;
-        totals.poll_keys = self.watchers.poll_keys();
-        totals.listens = self.watchers.listens() as u64;
-        totals.watched = self.watchers.watched() as u64;
-        totals.timers += self.watchers.timers() as u64;
-        totals
-    }
 }
 
 /// The next number of a generator whose state is one word (SplitMix64).
@@ -563,3 +509,6 @@ fn draw(state: &mut u64) -> u64 {
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
+
+#[cfg(test)]
+mod tests;

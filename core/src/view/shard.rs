@@ -116,9 +116,38 @@ impl Settled {
                 item: Some(item),
             } => drop(self.namespaces.insert(id, item)),
             Delta::Namespace { id, item: None } => drop(self.namespaces.remove(&id)),
+            // Neither a quota nor a config is left of it.
+            Delta::Capacity { of, item } if item.id == 0 && item.usage == 0 => {
+                self.capacities.remove(&of);
+            }
             Delta::Capacity { of, item } => drop(self.capacities.insert(of, item)),
             Delta::Switches(switches) => self.switches = switches,
             Delta::Service { .. } | Delta::Config { .. } => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_capacity_that_says_nothing_is_not_kept() {
+        let of = CapacityOf::Group("g".into());
+        let with = |id, usage| Delta::Capacity {
+            of: of.clone(),
+            item: CapacityItem {
+                id,
+                usage,
+                ..CapacityItem::default()
+            },
+        };
+        let mut settled = Settled::default();
+        settled.apply(with(0, 1));
+        assert_eq!(settled.capacities.len(), 1);
+        settled.apply(with(0, 0));
+        assert!(settled.capacities.is_empty());
+        settled.apply(with(7, 0));
+        assert_eq!(settled.capacities.len(), 1, "a quota without configs stays");
     }
 }
