@@ -55,11 +55,13 @@ pub(crate) fn build(release: bool) -> Result<(), Failure> {
     process::run(&mut command)
 }
 
-/// Hands over to the measuring program, built for release.
+/// Builds the server and hands over to the measuring program, both for release.
 ///
 /// # Errors
 /// When it cannot be built or ends with another status than 0.
 pub(crate) fn bench(arguments: &[String]) -> Result<(), Failure> {
+    // The program measures the server that lies beside it.
+    process::run(cargo().args(["build", "--release", "--package", "nacrite"]))?;
     let bench = [
         "run",
         "--release",

@@ -1,0 +1,160 @@
+//! A closed loop: so many connections, each with one request under way, for so long.
+
+use std::{
+    cell::RefCell,
+    net::SocketAddr,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use tokio::task::LocalSet;
+
+use crate::{Failure, wire::Wire};
+
+/// Writes the request of a number into a buffer that is empty.
+pub(crate) type Make = Rc<dyn Fn(u64, &mut Vec<u8>)>;
+
+/// What a run showed.
+pub(crate) struct Run {
+    /// Requests answered with 200.
+    pub(crate) answered: u64,
+    /// Other answers.
+    pub(crate) refused: u64,
+    /// How long it took.
+    pub(crate) time: Duration,
+    /// Microseconds of every answer, sorted.
+    pub(crate) latencies: Vec<u32>,
+}
+
+impl Run {
+    /// The latency in microseconds that this share of the answers did not exceed.
+    pub(crate) fn quantile(&self, share: f64) -> u32 {
+        let last = self.latencies.len().saturating_sub(1);
+        // Indexes are far below 2^52.
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss
+        )]
+        let at = (last as f64 * share) as usize;
+        self.latencies.get(at).copied().unwrap_or_default()
+    }
+}
+
+/// Open connections to one server.
+pub(crate) struct Connections {
+    wires: Vec<Wire>,
+    next: Rc<RefCell<u64>>,
+}
+
+impl Connections {
+    /// Opens so many.
+    pub(crate) async fn open(address: SocketAddr, count: usize) -> Result<Self, Failure> {
+        let mut wires = Vec::with_capacity(count);
+        for _ in 0..count {
+            wires.push(Wire::open(address).await?);
+        }
+        Ok(Self {
+            wires,
+            next: Rc::default(),
+        })
+    }
+
+    /// Asks on all connections for `time`; numbers of requests go on from run to run.
+    pub(crate) async fn run(&mut self, time: Duration, make: &Make) -> Result<Run, Failure> {
+        let start = Instant::now();
+        let end = start + time;
+        let local = LocalSet::new();
+        let mut tasks = Vec::new();
+        for mut wire in self.wires.drain(..) {
+            let (make, next) = (make.clone(), self.next.clone());
+            tasks.push(local.spawn_local(async move {
+                let mut request = Vec::new();
+                let mut latencies = Vec::with_capacity(65_536);
+                let mut refused = 0;
+                let mut asked = Instant::now();
+                while asked < end {
+                    let number = next.replace_with(|n| *n + 1);
+                    request.clear();
+                    make(number, &mut request);
+                    let status = wire.ask(&request).await?;
+                    let now = Instant::now();
+                    if status == 200 {
+                        let micros = (now - asked).as_micros();
+                        latencies.push(u32::try_from(micros).unwrap_or(u32::MAX));
+                    } else {
+                        refused += 1;
+                    }
+                    asked = now;
+                }
+                Ok::<_, std::io::Error>((wire, latencies, refused))
+            }));
+        }
+        let mut latencies = Vec::new();
+        let mut refused = 0;
+        let wires = &mut self.wires;
+        local
+            .run_until(async {
+                for task in tasks {
+                    let (wire, mut more, not) = task.await??;
+                    wires.push(wire);
+                    latencies.append(&mut more);
+                    refused += not;
+                }
+                Ok::<_, Failure>(())
+            })
+            .await?;
+        let time = start.elapsed();
+        latencies.sort_unstable();
+        Ok(Run {
+            answered: latencies.len() as u64,
+            refused,
+            time,
+            latencies,
+        })
+    }
+}
+
+/// Asks for the numbers `from..to` on a few connections; every answer must be 200.
+pub(crate) async fn once_each(
+    address: SocketAddr,
+    numbers: std::ops::Range<u64>,
+    make: &Make,
+) -> Result<(), Failure> {
+    let next = Rc::new(RefCell::new(numbers.start));
+    let local = LocalSet::new();
+    let mut tasks = Vec::new();
+    for _ in 0..32 {
+        let (make, next, end) = (make.clone(), next.clone(), numbers.end);
+        tasks.push(local.spawn_local(async move {
+            let mut wire = Wire::open(address).await?;
+            let mut request = Vec::new();
+            loop {
+                let number = next.replace_with(|n| *n + 1);
+                if number >= end {
+                    return Ok::<_, Failure>(());
+                }
+                request.clear();
+                make(number, &mut request);
+                let status = wire.ask(&request).await?;
+                if status != 200 {
+                    let text = String::from_utf8_lossy(&request);
+                    let line = text.lines().next().unwrap_or_default();
+                    return Err(format!(
+                        "{status} for {}",
+                        line.chars().take(120).collect::<String>()
+                    )
+                    .into());
+                }
+            }
+        }));
+    }
+    local
+        .run_until(async {
+            for task in tasks {
+                task.await??;
+            }
+            Ok(())
+        })
+        .await
+}

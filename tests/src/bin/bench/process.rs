@@ -1,0 +1,154 @@
+//! The processes that are measured: started on free ports, stopped when dropped, their CPU and memory read from `/proc`.
+
+use std::{
+    fs, io,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    Failure,
+    wire::{Wire, request},
+};
+
+const READY: &str = "/v1/console/health/readiness";
+const READY_WITHIN: Duration = Duration::from_secs(20);
+
+/// A running server and its data, both gone when this is.
+pub(crate) struct Served {
+    child: Child,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // It is measured no more, and its data go with it.
+        let _gone = (self.child.kill(), self.child.wait());
+    }
+}
+
+impl Served {
+    /// Starts the server with its default settings on fresh data, and waits until it serves.
+    pub(crate) async fn start(program: &Path) -> Result<Self, Failure> {
+        let port = free_port()?;
+        // Beside the program: a folder for temporary files may be in memory, where a sync costs nothing.
+        let beside = program.parent().unwrap_or(Path::new("."));
+        let folder = tempfile::tempdir_in(beside)?;
+        let log = fs::File::create(folder.path().join("log"))?;
+        let mut command = Command::new(program);
+        command
+            .arg("serve")
+            .arg("--data")
+            .arg(folder.path().join("data"))
+            .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(log);
+        Self::ready(command, port, folder).await
+    }
+
+    /// Starts a bare server that gives the answers in `file`.
+    pub(crate) async fn bare(answers: &[u8]) -> Result<Self, Failure> {
+        let port = free_port()?;
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("answers");
+        fs::write(&file, answers)?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .arg("--bare")
+            .arg(&file)
+            .arg(port.to_string())
+            .stdout(Stdio::null());
+        Self::ready(command, port, folder).await
+    }
+
+    async fn ready(
+        mut command: Command,
+        port: u16,
+        folder: tempfile::TempDir,
+    ) -> Result<Self, Failure> {
+        let start = Instant::now();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let mut served = Self {
+            child: command.stdin(Stdio::null()).spawn()?,
+            address,
+            _folder: folder,
+        };
+        let ready = request("GET", READY);
+        loop {
+            let asked = async { Wire::open(address).await?.ask(&ready).await };
+            if matches!(asked.await, Ok(200)) {
+                return Ok(served);
+            }
+            if let Some(status) = served.child.try_wait()? {
+                return Err(format!("the server ended while starting: {status}").into());
+            }
+            if start.elapsed() > READY_WITHIN {
+                return Err("the server is not ready in time".into());
+            }
+            tokio::time::sleep(Duration::from_micros(250)).await;
+        }
+    }
+
+    /// Number of the process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+/// CPU that a process has used, of all its threads, user and system.
+pub(crate) fn cpu(pid: u32) -> Result<Duration, Failure> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    ticks(&stat)
+        .map(|ticks| Duration::from_millis(ticks * 10))
+        .ok_or_else(|| "/proc/PID/stat is not understood".into())
+}
+
+/// utime and stime of a line of `/proc/PID/stat`; a tick is 10 ms on every Linux.
+fn ticks(stat: &str) -> Option<u64> {
+    // The name in brackets may hold anything.
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let mut fields = rest.split(' ').skip(11);
+    let (user, system): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    Some(user + system)
+}
+
+/// Memory of a process that is not shared with files, bytes, and all that is resident.
+pub(crate) fn memory(pid: u32) -> Result<(u64, u64), Failure> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let of = |name: &str| {
+        let line = status.lines().find_map(|l| l.strip_prefix(name))?;
+        let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+        Some(kib * 1_024)
+    };
+    of("RssAnon:")
+        .zip(of("VmRSS:"))
+        .ok_or_else(|| "/proc/PID/status is not understood".into())
+}
+
+/// A port that is free together with those for gRPC and peers above it.
+fn free_port() -> Result<u16, Failure> {
+    let free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    // A process of its own part of the range, so that two runs do not meet.
+    let from = 20_000 + u16::try_from(std::process::id() % 200).unwrap_or_default() * 50;
+    (from..32_000)
+        .find(|port| free(*port) && free(port + 1_000) && free(port + 1_001))
+        .ok_or_else(|| io::Error::from(io::ErrorKind::AddrInUse).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_is_read_behind_the_name() {
+        assert_eq!(
+            ticks("7 (a) b) S 1 7 7 0 -1 4194304 1 2 3 4 50 6 0 0 20 0 1"),
+            Some(56)
+        );
+        assert_eq!(ticks("7"), None);
+    }
+}
