@@ -1,4 +1,4 @@
-//! From the start of the process to its first answer that says "ready".
+//! From the start of the process to its first answer to a client.
 
 use std::{
     path::Path,
