@@ -1,5 +1,6 @@
 //! Routes of v2: rows alone. What they do stands in [`super::wrapped`], for v3 too.
 
+mod config;
 mod core;
 mod naming;
 
@@ -13,4 +14,5 @@ pub const TABLES: &[&[Route]] = &[
     naming::CLIENTS,
     core::NAMESPACES,
     core::CLUSTER,
+    config::ROUTES,
 ];

@@ -2,7 +2,7 @@
 
 use crate::api::{
     Kind, Method, Param, Right, Route,
-    wrapped::{cluster, namespace},
+    wrapped::{cluster, namespace, state},
 };
 
 const ADMIN: Route = Route {
@@ -67,6 +67,13 @@ pub(super) const NAMESPACES: &[Route] = &[
 
 /// Members, connections and operations.
 pub(super) const CLUSTER: &[Route] = &[
+    Route {
+        path: "/v3/admin/core/state",
+        right: Right::Open,
+        summary: "Shows settings of the server.",
+        make: state::admin,
+        ..ADMIN
+    },
     Route {
         path: "/v3/admin/core/state/liveness",
         right: Right::Open,

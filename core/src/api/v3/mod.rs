@@ -1,6 +1,8 @@
 //! Routes of v3: rows alone. What they do stands in [`super::wrapped`], for v2 too.
 
 mod client;
+mod config;
+mod console;
 mod core;
 mod naming;
 
@@ -15,4 +17,10 @@ pub const TABLES: &[&[Route]] = &[
     naming::CLIENTS,
     core::NAMESPACES,
     core::CLUSTER,
+    config::CONFIGS,
+    config::HISTORY,
+    config::OPERATIONS,
+    console::CORE,
+    console::CONFIGS,
+    console::SERVICES,
 ];

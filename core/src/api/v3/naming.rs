@@ -3,7 +3,7 @@
 use crate::api::{
     Check, Kind, Method, Param, Right, Route,
     v1::naming::{
-        CLUSTER, DECLARED_SERVICE, GROUP, IP, NAMESPACE, PORT, SERVICE,
+        CLUSTER, GROUP, IP, NAMESPACE, PORT, SERVICE,
         instance::{BATCH, REGISTER},
         service::{METADATA, SELECTOR},
     },

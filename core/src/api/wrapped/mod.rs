@@ -3,12 +3,17 @@
 //! Where an old route does the same, its plan is taken and its answer wrapped ([`wrapped`]); the rows with their paths
 //! and parameters stand with their generations.
 
+#[cfg(test)]
+mod answers;
 pub(super) mod client;
 pub(super) mod cluster;
+pub(super) mod config;
+pub(super) mod history;
 pub(super) mod instance;
 pub(super) mod namespace;
 pub(super) mod operator;
 pub(super) mod service;
+pub(super) mod state;
 
 use alloc::{boxed::Box, format, string::String, vec::Vec};
 

@@ -1,0 +1,276 @@
+//! Routes of `/v3/admin/cs`.
+
+use crate::api::{
+    Area, Check, Kind, Method, Param, Right, Route,
+    wrapped::{PAGE, SIZE, config, history, operator},
+};
+
+/// Data id, as forms ask for it.
+pub(super) const DATA_ID: Param = Param::text("dataId", "data id of the config")
+    .required()
+    .asked();
+/// Group, as forms ask for it.
+pub(super) const GROUP: Param = Param::text("groupName", "group of the config")
+    .required()
+    .asked();
+/// Namespace.
+pub(super) const NAMESPACE: Param =
+    Param::text("namespaceId", "namespace; the default one if blank");
+/// Tag.
+pub(super) const TAG: Param = Param::text("tag", "gray version of this tag");
+/// What names a config.
+pub(super) const KEY: &[Param] = &[GROUP, DATA_ID, NAMESPACE];
+
+/// What is published.
+pub(super) const PUBLISH: &[Param] = &[
+    GROUP,
+    DATA_ID,
+    Param::text("content", "content").required().asked(),
+    NAMESPACE,
+    TAG,
+    Param::text("appName", "application"),
+    Param::text("srcUser", "who publishes, for the history"),
+    Param::text("configTags", "tags, comma-separated"),
+    Param::text("desc", "description"),
+    Param::text("use", "kept and shown only"),
+    Param::text("effect", "kept and shown only"),
+    Param::text("type", "what the content is"),
+    Param::text("schema", "kept and shown only"),
+    Param::text(
+        "encryptedDataKey",
+        "key with which the client encrypted the content",
+    ),
+];
+/// What configs are listed by.
+pub(super) const SEARCH: &[Param] = &[
+    PAGE,
+    SIZE,
+    Param::text("dataId", "data id; * stands for anything"),
+    Param::text("groupName", "group; * stands for anything"),
+    NAMESPACE,
+    Param::text("appName", "application"),
+    Param::text("configTags", "tags of which one must be there"),
+    Param::text("type", "types, comma-separated"),
+    Param::text("configDetail", "text in the content; * stands for anything"),
+    Param::text("search", "blur or accurate").default("blur"),
+];
+
+const READ: Route = Route {
+    check: Check::Config,
+    right: Right::ReadConfig,
+    ..Route::V3
+};
+const WRITE: Route = Route {
+    right: Right::WriteConfig,
+    ..READ
+};
+const OPS: Route = Route {
+    right: Right::Admin,
+    ..Route::V3
+};
+
+/// Contents, and who listens to them.
+pub(super) const CONFIGS: &[Route] = &[
+    Route {
+        area: Area::ClientV3,
+        path: "/v3/client/cs/config",
+        params: KEY,
+        summary: "Reads the content of a config.",
+        make: config::content_client,
+        ..READ
+    },
+    Route {
+        path: "/v3/admin/cs/config",
+        params: KEY,
+        summary: "Shows a config with its content.",
+        make: config::detail_admin,
+        ..READ
+    },
+    Route {
+        methods: &[Method::Post],
+        path: "/v3/admin/cs/config",
+        params: PUBLISH,
+        summary: "Publishes a config, or a gray version of it (header betaIps, or tag).",
+        make: config::publish,
+        ..WRITE
+    },
+    Route {
+        methods: &[Method::Delete],
+        path: "/v3/admin/cs/config",
+        params: &[GROUP, DATA_ID, NAMESPACE, TAG],
+        summary: "Removes a config, or the gray version of a tag.",
+        make: config::remove,
+        ..WRITE
+    },
+    Route {
+        methods: &[Method::Delete],
+        path: "/v3/admin/cs/config/batch",
+        params: &[Param::of("ids", Kind::List, "ids of configs, comma-separated").required()],
+        summary: "Removes configs by their ids.",
+        make: config::remove_ids,
+        ..WRITE
+    },
+    Route {
+        path: "/v3/admin/cs/config/list",
+        params: SEARCH,
+        check: Check::None,
+        summary: "Lists configs.",
+        make: config::list,
+        ..READ
+    },
+    Route {
+        path: "/v3/admin/cs/config/beta",
+        params: KEY,
+        summary: "Shows the gray version that is for some addresses.",
+        make: config::beta,
+        ..READ
+    },
+    Route {
+        methods: &[Method::Delete],
+        path: "/v3/admin/cs/config/beta",
+        params: KEY,
+        summary: "Removes the gray version that is for some addresses.",
+        make: config::stop_beta,
+        ..WRITE
+    },
+    Route {
+        path: "/v3/admin/cs/config/listener",
+        params: &[
+            GROUP,
+            DATA_ID,
+            NAMESPACE,
+            Param::of("aggregation", Kind::Bool, "ask all members").default("true"),
+        ],
+        summary: "Lists who listens to a config.",
+        make: config::listeners,
+        ..READ
+    },
+    Route {
+        path: "/v3/admin/cs/listener",
+        params: &[
+            Param::text("ip", "address of the listener").required(),
+            Param::of("all", Kind::Bool, "in all namespaces").default("false"),
+            NAMESPACE,
+            Param::of("aggregation", Kind::Bool, "ask all members").default("true"),
+        ],
+        summary: "Lists what an address listens to.",
+        make: config::listened,
+        ..READ
+    },
+];
+
+/// The history.
+pub(super) const HISTORY: &[Route] = &[
+    Route {
+        path: "/v3/admin/cs/history/list",
+        params: &[GROUP, DATA_ID, NAMESPACE, PAGE, SIZE],
+        summary: "Lists the history of a config, the last first.",
+        make: history::list_v3,
+        ..READ
+    },
+    Route {
+        path: "/v3/admin/cs/history",
+        params: &[
+            GROUP,
+            DATA_ID,
+            NAMESPACE,
+            Param::of("nid", Kind::Long, "number of the row").required(),
+        ],
+        summary: "Shows a row of the history with its content.",
+        make: history::detail_v3,
+        ..READ
+    },
+    Route {
+        path: "/v3/admin/cs/history/previous",
+        params: &[
+            GROUP,
+            DATA_ID,
+            NAMESPACE,
+            Param::of("id", Kind::Long, "id of the config").required(),
+        ],
+        summary: "Shows what stood before the last change of a config.",
+        make: history::previous_v3,
+        ..READ
+    },
+    Route {
+        path: "/v3/admin/cs/history/configs",
+        params: &[NAMESPACE.required()],
+        summary: "Lists the configs of a namespace.",
+        make: config::configs_v3,
+        ..READ
+    },
+];
+
+const WHOSE: [Param; 2] = [
+    Param::text("groupName", "group"),
+    Param::text("namespaceId", "namespace; wins over the group"),
+];
+const METRICS: &[Param] = &[
+    Param::text("ip", "address of the client").required(),
+    Param::text("dataId", "data id"),
+    Param::text("groupName", "group"),
+    NAMESPACE,
+];
+
+/// Quotas and operations.
+pub(super) const OPERATIONS: &[Route] = &[
+    Route {
+        path: "/v3/admin/cs/capacity",
+        params: &WHOSE,
+        summary: "Shows quotas and usage of a group or namespace.",
+        make: config::capacity,
+        ..OPS
+    },
+    Route {
+        methods: &[Method::Post],
+        path: "/v3/admin/cs/capacity",
+        params: &[
+            WHOSE[0],
+            WHOSE[1],
+            Param::of("quota", Kind::Int, "configs; 0 for the default"),
+            Param::of(
+                "maxSize",
+                Kind::Int,
+                "bytes of one config; 0 for the default",
+            ),
+            Param::of("maxAggrCount", Kind::Int, "kept and shown only"),
+            Param::of("maxAggrSize", Kind::Int, "kept and shown only"),
+        ],
+        summary: "Sets quotas of a group or namespace.",
+        make: config::set_capacity,
+        ..OPS
+    },
+    Route {
+        path: "/v3/admin/cs/metrics/cluster",
+        also: &["/v3/admin/cs/metrics/ip"],
+        params: METRICS,
+        summary: "Not supported: clients are not asked for their metrics.",
+        make: config::metrics,
+        ..OPS
+    },
+    Route {
+        methods: &[Method::Post],
+        path: "/v3/admin/cs/ops/localCache",
+        summary: "Does nothing: reads are always answered from what is stored.",
+        make: config::local_cache,
+        ..OPS
+    },
+    Route {
+        path: "/v3/admin/cs/ops/derby",
+        params: &[Param::text("sql", "statement").required()],
+        summary: "Not supported: there is no such database.",
+        make: config::derby,
+        ..OPS
+    },
+    Route {
+        methods: &[Method::Put],
+        path: "/v3/admin/cs/ops/log",
+        params: &[
+            Param::text("logName", "name of the logger").required(),
+            Param::text("logLevel", "level").required(),
+        ],
+        summary: "Not supported: levels of the log are settings of the server.",
+        make: operator::set_log,
+        ..OPS
+    },
+];

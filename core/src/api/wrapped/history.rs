@@ -1,0 +1,205 @@
+//! The history of configs in the `Result` wrapper.
+
+use alloc::{boxed::Box, format, vec::Vec};
+
+use serde_json::{Value, json};
+
+use super::{
+    config::{given, key_of, tenant, text},
+    data, page_json, positive_page,
+};
+use crate::{
+    api::{Answer, Args, Fault, Plan, RowsQuery, answer::iso_millis},
+    config::{HistoryOp, HistoryRow, history_key, history_prefix, read_history_key},
+    log::{Row, Table},
+    model::ConfigKey,
+};
+
+/// Rows of one page, at most.
+const MAX_PAGE: usize = 500;
+/// Rows that are looked through for the one before.
+const LOOKED_THROUGH: usize = 1_000;
+/// When every row was created, as the reference's databases say: its column has a default that nobody overwrites.
+const CREATED: u64 = 1_273_017_600_000;
+
+type Shown = (u64, ConfigKey, HistoryRow);
+
+fn read(row: &Row) -> Option<Shown> {
+    let (key, nid) = read_history_key(&row.key)?;
+    Some((nid, key, HistoryRow::decode(&row.value).ok()?))
+}
+
+/// `I`, `U` or `D` in the ten characters of the reference's column.
+fn op_type(row: &HistoryRow) -> Value {
+    format!("{:<10}", row.op.letter()).into()
+}
+
+fn json_v2((nid, key, row): &Shown) -> Value {
+    json!({
+        "id": format!("{nid}"),
+        "lastId": -1,
+        "dataId": &*key.data_id,
+        "group": &*key.group,
+        "tenant": tenant(&key.namespace),
+        "appName": &*row.version.app,
+        "md5": null,
+        "content": null,
+        "srcIp": given(&row.ip),
+        "srcUser": given(&row.user),
+        "opType": op_type(row),
+        "publishType": row.publish_type(),
+        "grayName": row.gray_name().as_deref().unwrap_or_default(),
+        "extInfo": row.ext_info(),
+        "createdTime": format!("{}+00:00", iso_millis(CREATED)),
+        "lastModifiedTime": format!("{}+00:00", iso_millis(row.stamp)),
+        "encryptedDataKey": null,
+    })
+}
+
+fn json_v3((nid, key, row): &Shown) -> Value {
+    json!({
+        "id": format!("{nid}"),
+        "namespaceId": &*key.namespace,
+        "groupName": &*key.group,
+        "dataId": &*key.data_id,
+        "md5": null,
+        "type": null,
+        "appName": &*row.version.app,
+        "createTime": CREATED,
+        "modifyTime": row.stamp,
+        "srcIp": given(&row.ip),
+        "srcUser": given(&row.user),
+        "opType": op_type(row),
+        "publishType": row.publish_type(),
+    })
+}
+
+fn list(args: &Args<'_>, (number, size): (usize, usize), show: fn(&Shown) -> Value) -> Plan {
+    Plan::Rows {
+        query: RowsQuery {
+            table: Table::History,
+            prefix: history_prefix(&key_of(args)),
+            reverse: true,
+            skip: (number - 1).saturating_mul(size),
+            limit: size,
+            count: true,
+        },
+        then: Box::new(move |(total, rows), _| {
+            let items: Vec<Value> = rows.iter().filter_map(read).map(|r| show(&r)).collect();
+            Plan::Answer(data(&page_json(
+                total,
+                number,
+                total.div_ceil(size.max(1)),
+                &items,
+            )))
+        }),
+    }
+}
+
+/// v2's list, the last first.
+pub(in crate::api) fn list_v2(args: &Args<'_>) -> Result<Plan, Fault> {
+    Ok(list(args, args.page(MAX_PAGE), json_v2))
+}
+
+/// v3's list, the last first.
+pub(in crate::api) fn list_v3(args: &Args<'_>) -> Result<Plan, Fault> {
+    let (number, size) = positive_page(args)?;
+    Ok(list(args, (number, size.min(MAX_PAGE)), json_v3))
+}
+
+/// Finds one row and shows it with its content.
+fn one(
+    args: &Args<'_>,
+    (prefix, limit): (Vec<u8>, usize),
+    wanted: impl Fn(&Shown) -> bool + Send + 'static,
+    show: fn(&Shown, Value) -> Value,
+    missing: fn() -> Result<Answer, Fault>,
+) -> Plan {
+    let telling = args.telling();
+    Plan::Rows {
+        query: RowsQuery {
+            table: Table::History,
+            prefix,
+            reverse: true,
+            skip: 0,
+            limit,
+            count: false,
+        },
+        then: Box::new(move |(_, rows), _| {
+            let Some(found) = rows.iter().filter_map(read).find(|r| wanted(r)) else {
+                return Plan::Answer(missing().unwrap_or_else(|fault| fault.tell(&telling)));
+            };
+            Plan::Contents {
+                indexes: Vec::from([found.2.version.content.index]),
+                then: Box::new(move |contents, _| {
+                    Plan::Answer(data(&show(&found, text(contents.first()))))
+                }),
+            }
+        }),
+    }
+}
+
+fn detail_v2_json(row: &Shown, content: Value) -> Value {
+    let mut shown = json_v2(row);
+    shown["content"] = content;
+    shown["md5"] = row.2.version.content.md5.hex().into();
+    shown["encryptedDataKey"] = (*row.2.version.encrypted_data_key).into();
+    shown
+}
+
+fn detail_v3_json(row: &Shown, content: Value) -> Value {
+    let mut shown = json_v3(row);
+    shown["md5"] = row.2.version.content.md5.hex().into();
+    shown["content"] = content;
+    shown["encryptedDataKey"] = (*row.2.version.encrypted_data_key).into();
+    shown["grayName"] = row.2.gray_name().as_deref().unwrap_or_default().into();
+    shown["extInfo"] = row.2.ext_info().into();
+    shown
+}
+
+fn null() -> Result<Answer, Fault> {
+    Ok(Answer::wrapped("null"))
+}
+
+fn no_source() -> Result<Answer, Fault> {
+    Err(Fault::Argument("Source must not be null".into()))
+}
+
+fn by_number(args: &Args<'_>) -> (Vec<u8>, usize) {
+    let nid = u64::try_from(args.int("nid")).unwrap_or(0);
+    (history_key(&key_of(args), nid), 1)
+}
+
+/// v2's one row; null for none.
+pub(in crate::api) fn detail_v2(args: &Args<'_>) -> Result<Plan, Fault> {
+    Ok(one(args, by_number(args), |_| true, detail_v2_json, null))
+}
+
+/// v3's one row.
+pub(in crate::api) fn detail_v3(args: &Args<'_>) -> Result<Plan, Fault> {
+    Ok(one(
+        args,
+        by_number(args),
+        |_| true,
+        detail_v3_json,
+        no_source,
+    ))
+}
+
+/// Whether a row is of a config and shows what stood before a change.
+fn before(args: &Args<'_>) -> impl Fn(&Shown) -> bool + Send + 'static + use<> {
+    let id = u64::try_from(args.int("id")).unwrap_or(0);
+    move |(_, _, row): &Shown| row.id == id && row.op != HistoryOp::Insert
+}
+
+/// v2's row before the last change of a config; null for none.
+pub(in crate::api) fn previous_v2(args: &Args<'_>) -> Result<Plan, Fault> {
+    let rows = (history_prefix(&key_of(args)), LOOKED_THROUGH);
+    Ok(one(args, rows, before(args), detail_v2_json, null))
+}
+
+/// v3's row before the last change of a config.
+pub(in crate::api) fn previous_v3(args: &Args<'_>) -> Result<Plan, Fault> {
+    let rows = (history_prefix(&key_of(args)), LOOKED_THROUGH);
+    Ok(one(args, rows, before(args), detail_v3_json, no_source))
+}
