@@ -186,12 +186,12 @@ fn connections(args: &Args<'_>, answer: fn(&Value) -> Answer) -> Plan {
 
 /// v2's connections by id, without the wrapper.
 pub(in crate::api) fn connections_v2(args: &Args<'_>) -> Result<Plan, Fault> {
-    Ok(connections(args, |shown| Answer::json_of(shown)))
+    Ok(connections(args, Answer::json_of))
 }
 
 /// v3's connections by id.
 pub(in crate::api) fn connections_v3(args: &Args<'_>) -> Result<Plan, Fault> {
-    Ok(connections(args, |shown| data(shown)))
+    Ok(connections(args, data))
 }
 
 fn load(args: &Args<'_>, show: fn(&str, Value) -> Value, answer: fn(&Value) -> Answer) -> Plan {
@@ -222,7 +222,7 @@ fn load(args: &Args<'_>, show: fn(&str, Value) -> Value, answer: fn(&Value) -> A
 /// v2's load of all members, without the wrapper.
 pub(in crate::api) fn load_v2(args: &Args<'_>) -> Result<Plan, Fault> {
     let show = |address: &str, metric: Value| json!({ "address": address, "metric": metric });
-    Ok(load(args, show, |shown| Answer::json_of(shown)))
+    Ok(load(args, show, Answer::json_of))
 }
 
 /// v3's load of all members.
@@ -231,7 +231,7 @@ pub(in crate::api) fn load_v3(args: &Args<'_>) -> Result<Plan, Fault> {
         metric["address"] = address.into();
         metric
     };
-    Ok(load(args, show, |shown| data(shown)))
+    Ok(load(args, show, data))
 }
 
 /// There is no other member that connections could be sent to.

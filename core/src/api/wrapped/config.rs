@@ -500,7 +500,7 @@ pub(in crate::api) fn list(args: &Args<'_>) -> Result<Plan, Fault> {
     };
     let wanted = content_filter(args.text("configDetail"), args.text("search") == "accurate");
     let page = (number, size.min(MAX_PAGE));
-    Ok(search(args, page, wanted, false, show, |page| data(page)))
+    Ok(search(args, page, wanted, false, show, data))
 }
 
 /// v2's search by content, without the wrapper.
@@ -521,7 +521,7 @@ pub(in crate::api) fn search_v2(args: &Args<'_>) -> Result<Plan, Fault> {
         wanted,
         true,
         show,
-        |page| Answer::json_of(page),
+        Answer::json_of,
     ))
 }
 
