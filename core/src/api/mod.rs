@@ -16,6 +16,8 @@ mod metadata;
 mod plan;
 #[cfg(test)]
 mod recorded;
+#[cfg(test)]
+mod replay;
 mod route;
 mod routes;
 pub mod service_json;

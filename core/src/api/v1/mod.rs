@@ -1,6 +1,7 @@
-//! Routes of v1 below `/v1/ns` (naming, with Prometheus' discovery) and `/v1/cs` (config).
+//! Routes of v1 below `/v1/ns` (naming, with Prometheus' discovery), `/v1/cs` (config) and `/v1/core` (the cluster).
 
 pub mod config;
+pub mod core_cluster;
 pub mod naming;
 
 use super::route::Route;
@@ -13,5 +14,11 @@ pub const TABLES: &[&[Route]] = &[
     naming::operator::ROUTES,
     naming::health::ROUTES,
     naming::prometheus::ROUTES,
-    config::ROUTES,
+    config::content::ROUTES,
+    config::listing::ROUTES,
+    config::poll::ROUTES,
+    config::history::ROUTES,
+    config::capacity::ROUTES,
+    config::operator::ROUTES,
+    core_cluster::ROUTES,
 ];

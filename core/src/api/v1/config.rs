@@ -1,6 +1,0 @@
-//! Routes of `/v1/cs`.
-
-use crate::api::Route;
-
-/// Its routes.
-pub const ROUTES: &[Route] = &[];
