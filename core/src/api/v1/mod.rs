@@ -20,5 +20,6 @@ pub const TABLES: &[&[Route]] = &[
     config::history::ROUTES,
     config::capacity::ROUTES,
     config::operator::ROUTES,
+    config::transfer::ROUTES,
     core_cluster::ROUTES,
 ];

@@ -8,6 +8,8 @@ pub mod history;
 pub mod listing;
 pub mod operator;
 pub mod poll;
+pub mod transfer;
+mod zip;
 
 use alloc::{string::String, vec::Vec};
 
