@@ -1,4 +1,8 @@
-//! What tests of more than one crate share. The tests themselves are in `tests/`, one program a stage of
-//! `cargo xtask test`.
+//! What the tests share: a real server process, a client for it, one member on a simulated disk, the size of a run.
+//! The tests themselves are in `tests/`, one program a stage of `cargo xtask test`; what must hold is said there.
 
 pub mod differential;
+pub mod http;
+pub mod member;
+pub mod sample;
+pub mod server;

@@ -86,6 +86,15 @@ pub(crate) const STAGES: &[Stage] = &[
         minutes: 5,
     },
     Stage {
+        name: "powercut",
+        about: "no power cut loses or halves an acknowledged write",
+        xtask: &[],
+        tests: &["powercut"],
+        lane: Lane::Computing,
+        needs: Needs::Build,
+        minutes: 6,
+    },
+    Stage {
         name: "golden",
         about: "answers as recorded from real servers",
         xtask: &["golden"],

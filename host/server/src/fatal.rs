@@ -1,6 +1,7 @@
 //! Nothing is half alive: a part that fails stops the process with its reason.
 
 use std::any::Any;
+use std::io::Write;
 
 /// Exit code of a process that stopped itself (`EX_SOFTWARE`).
 const EXIT: i32 = 70;
@@ -9,7 +10,7 @@ const EXIT: i32 = 70;
 pub fn fatal(reason: &str) -> ! {
     tracing::error!(target: "nacrite", "stopping: {reason}");
     // The log's writer may be behind, or be what failed.
-    eprintln!("nacrite: stopping: {reason}");
+    let _said = writeln!(std::io::stderr(), "nacrite: stopping: {reason}");
     std::process::exit(EXIT);
 }
 
@@ -38,4 +39,109 @@ pub fn thread(
                 Err(panic) => fatal(&format!("{title}: {}", panic_text(&*panic))),
             },
         )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::sync::{Arc, mpsc};
+
+    use nacrite_consensus::{Consensus, Start};
+    use nacrite_core::node::{
+        input::{Input, Now},
+        output::Output,
+    };
+    use nacrite_storage::{Options, SimDisk, Store};
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::{
+        contents::Contents,
+        drive::{Clock, Drive, Engine, Inner, QueueLimits, Replayed},
+        views::Views,
+    };
+
+    /// Says to a child of this program that it is the one to fail.
+    const CHILD: &str = "FATAL_TEST_CHILD";
+
+    /// Runs the test of this name in a process of its own, which must end as one that stopped itself.
+    fn ends_with_reason(test: &str, reason: &str, fails: impl FnOnce()) {
+        if std::env::var_os(CHILD).is_some() {
+            fails();
+            return;
+        }
+        let own = std::env::current_exe().expect("a program knows where it is");
+        let output = Command::new(own)
+            .args(["--exact", &format!("fatal::tests::{test}")])
+            .env(CHILD, "1")
+            .output()
+            .expect("it can be started once more");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(EXIT), "{said}");
+        assert!(said.contains(&format!("stopping: {reason}")), "{said}");
+    }
+
+    /// Waits for a thread whose end ends the process.
+    fn outlive(thread: std::io::Result<std::thread::JoinHandle<()>>) {
+        let _ended = thread.expect("a thread can be started").join();
+    }
+
+    #[test]
+    fn a_writer_that_panics() {
+        ends_with_reason("a_writer_that_panics", "log-writer: no such page", || {
+            outlive(thread("log-writer", || panic!("no such page")));
+        });
+    }
+
+    #[test]
+    fn a_writer_that_fails() {
+        ends_with_reason("a_writer_that_fails", "state-writer: disk full", || {
+            outlive(thread("state-writer", || Err("disk full".to_owned())));
+        });
+    }
+
+    struct Broken;
+
+    impl Engine for Broken {
+        fn batch(&mut self, _: Vec<(Now, Input)>, _: &mut Vec<Output>) {
+            panic!("entry 7 cannot be read");
+        }
+
+        fn deadline(&self) -> Option<u64> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_core_that_panics_under_the_lock() {
+        let reason = "the core stopped: entry 7 cannot be read";
+        ends_with_reason("a_core_that_panics_under_the_lock", reason, || {
+            let options = Options {
+                new_node_id: 1,
+                ..Options::default()
+            };
+            let Store { log, state, .. } =
+                Store::open(Arc::new(SimDisk::new()), &options).expect("a new disk is sound");
+            let start = Start {
+                id: 1,
+                voters: vec![1],
+                ..Start::default()
+            };
+            let consensus = Consensus::new(start, Arc::new(log.handle())).expect("it is new");
+            let replayed = Replayed { last: 0, from: 0 };
+            let (jobs, _jobs) = mpsc::channel();
+            let (rows, _rows) = mpsc::channel();
+            let inner = Inner::new(Box::new(Broken), consensus, jobs, rows, replayed);
+            let drive = Drive::new(
+                inner,
+                QueueLimits { count: 1, bytes: 1 },
+                Arc::new(Views::default()),
+                Arc::new(Contents::new(state.reader(), 1 << 20)),
+                Clock::start(),
+                watch::channel(0).1,
+                1 << 20,
+            );
+            drive.control(Input::Tick);
+        });
+    }
 }

@@ -23,7 +23,7 @@ use crate::{
     drive::{Clock, Drive, Edges, Inner, Native, QueueLimits, Replayed},
     fatal::thread,
     views::Views,
-    writers::{LogJob, Rhythm, StateJob, write_log, write_state},
+    writers::{LogJob, LogWriter, Rhythm, StateJob, StateWriter},
 };
 
 /// Bytes of rows that are given to the core in one piece.
@@ -65,44 +65,27 @@ pub enum OpenError {
     Table(u8),
 }
 
-/// An open data folder and what works on it.
-pub struct Opened {
+/// Files joined with the core, but without the threads that write: who holds this gives the writers their turns.
+pub struct Joined {
     /// The core.
     pub drive: Arc<Drive>,
     /// Rows and contents.
     pub store: StateReader,
-    /// Whether the folder was made by this.
+    /// Whether the files were made by this.
     pub is_new: bool,
-    log: mpsc::Sender<LogJob>,
-    log_writer: JoinHandle<()>,
-    state_writer: JoinHandle<()>,
+    /// What writes the log.
+    pub log: LogWriter,
+    /// What writes the state.
+    pub state: StateWriter,
+    jobs: mpsc::Sender<LogJob>,
 }
 
-impl Opened {
-    /// Opens a folder (made if it is not there) and starts to work on it. Blocks while rows are restored; the log is
-    /// replayed after that, and the drive says when it is ready.
+impl Joined {
+    /// Restores the rows and joins everything; nothing happens before a writer has its first turn.
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub fn folder(
-        path: &Path,
-        settings: &OpenSettings,
-        clock: Clock,
-        edges: impl FnOnce(&Arc<Drive>) -> Arc<dyn Edges>,
-    ) -> Result<Self, OpenError> {
-        Self::store(
-            Store::open_folder(path, &settings.store)?,
-            settings,
-            clock,
-            edges,
-        )
-    }
-
-    /// As [`Opened::folder`], with files that are open already.
-    ///
-    /// # Errors
-    /// See [`OpenError`].
-    pub fn store(
+    pub fn new(
         store: Store,
         settings: &OpenSettings,
         clock: Clock,
@@ -148,28 +131,89 @@ impl Opened {
             settings.max_behind,
         );
         drive.attach(edges(&drive));
-        let driven = drive.clone();
-        let log_writer = thread("log-writer", move || write_log(log, &log_queue, &driven))?;
-        let driven = Arc::downgrade(&drive);
         let rhythm = Rhythm {
             every: settings.sync_every,
             bytes: settings.sync_bytes,
         };
+        Ok(Self {
+            drive,
+            store: reader,
+            is_new: start.is_new,
+            log: LogWriter::new(log, log_queue),
+            state: StateWriter::new(state, state_queue, contents, stored, rhythm),
+            jobs: log_jobs,
+        })
+    }
+}
+
+/// An open data folder and what works on it.
+pub struct Opened {
+    /// The core.
+    pub drive: Arc<Drive>,
+    /// Rows and contents.
+    pub store: StateReader,
+    /// Whether the folder was made by this.
+    pub is_new: bool,
+    log: mpsc::Sender<LogJob>,
+    log_writer: JoinHandle<()>,
+    state_writer: JoinHandle<()>,
+}
+
+impl Opened {
+    /// Opens a folder (made if it is not there) and starts to work on it. Blocks while rows are restored; the log is
+    /// replayed after that, and the drive says when it is ready.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn folder(
+        path: &Path,
+        settings: &OpenSettings,
+        clock: Clock,
+        edges: impl FnOnce(&Arc<Drive>) -> Arc<dyn Edges>,
+    ) -> Result<Self, OpenError> {
+        Self::store(
+            Store::open_folder(path, &settings.store)?,
+            settings,
+            clock,
+            edges,
+        )
+    }
+
+    /// As [`Opened::folder`], with files that are open already.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn store(
+        store: Store,
+        settings: &OpenSettings,
+        clock: Clock,
+        edges: impl FnOnce(&Arc<Drive>) -> Arc<dyn Edges>,
+    ) -> Result<Self, OpenError> {
+        let Joined {
+            drive,
+            store,
+            is_new,
+            log,
+            state,
+            jobs,
+        } = Joined::new(store, settings, clock, edges)?;
+        let driven = drive.clone();
+        let log_writer = thread("log-writer", move || log.run(&driven))?;
+        let driven = Arc::downgrade(&drive);
         let state_writer = thread("state-writer", move || {
-            let durable = |index| {
+            state.run(&|index| {
                 if let Some(drive) = driven.upgrade() {
                     drive.durable(index);
                 }
-            };
-            write_state(state, &state_queue, &contents, &stored, rhythm, &durable)
+            })
         })?;
         // Consensus has things to say from the start; the first input lets it.
         drive.control(Input::Tick);
         Ok(Self {
             drive,
-            store: reader,
-            is_new: start.is_new,
-            log: log_jobs,
+            store,
+            is_new,
+            log: jobs,
             log_writer,
             state_writer,
         })

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 
 use crate::{
     cli::Serve,
-    drive::{Clock, Drive, QueueLimits},
+    drive::{Clock, Drive, Edges, QueueLimits},
     edges::Outlets,
     facts::{Machine, facts},
     fatal::{fatal, panic_text},
@@ -189,18 +189,23 @@ async fn run(settings: Settings, start_empty: bool, metrics: Arc<Metrics>) -> Re
     let runtime = tokio::runtime::Handle::current();
     let (outlets_udp, outlets_connections) = (udp.clone(), connections.clone());
     let opened = tokio::task::spawn_blocking(move || {
-        if start_empty {
-            set_aside(&data)?;
-        }
-        Opened::folder(&data, &open, clock, |drive| {
+        let edges = |drive: &Arc<Drive>| -> Arc<dyn Edges> {
             Arc::new(Outlets::new(
                 drive,
-                runtime,
-                outlets_connections,
-                outlets_udp,
+                runtime.clone(),
+                outlets_connections.clone(),
+                outlets_udp.clone(),
             ))
-        })
-        .map_err(|e| explain(&data, &e))
+        };
+        let opened = match Opened::folder(&data, &open, clock.clone(), &edges) {
+            Err(error) if start_empty && is_damage(&error) => {
+                tracing::warn!(target: "nacrite", "{error}");
+                set_aside(&data)?;
+                Opened::folder(&data, &open, clock, &edges)
+            }
+            opened => opened,
+        };
+        opened.map_err(|e| explain(&data, &e))
     })
     .await
     .map_err(|e| panicked(e, "opening the data"))??;
@@ -258,21 +263,33 @@ fn panicked(error: tokio::task::JoinError, doing: &str) -> String {
     }
 }
 
+/// Whether the files themselves are at fault. Only then are they set aside: one who leaves `--start-empty` in a script
+/// loses nothing.
+fn is_damage(error: &OpenError) -> bool {
+    matches!(
+        error,
+        OpenError::Store(nacrite_storage::Error::Damaged { .. })
+            | OpenError::Start(_)
+            | OpenError::Table(_)
+    )
+}
+
 fn explain(data: &Path, error: &OpenError) -> String {
     let folder = data.display();
-    match error {
-        OpenError::Store(nacrite_storage::Error::Damaged { .. })
-        | OpenError::Start(_)
-        | OpenError::Table(_) => format!(
+    if is_damage(error) {
+        format!(
             "{error}\nNothing was changed. `nacrite check-data {folder}` says what is readable, with `--salvage OUT` it is \
              written to OUT; `nacrite serve --start-empty` sets the folder's files aside and begins with none."
-        ),
-        _ => format!("the data in {folder} cannot be opened: {error}"),
+        )
+    } else {
+        format!("the data in {folder} cannot be opened: {error}")
     }
 }
 
 /// Renames the files of a damaged folder, so that nothing is lost by starting without them.
 fn set_aside(data: &Path) -> Result<(), String> {
+    // A server that has opened the folder meanwhile keeps it.
+    let _lock = nacrite_storage::Folder::open(data).map_err(|e| e.to_string())?;
     let stamp = Clock::start().now().wall;
     for name in [nacrite_storage::LOG_FILE, nacrite_storage::STATE_FILE] {
         let (from, to) = (data.join(name), data.join(format!("{name}.aside-{stamp}")));

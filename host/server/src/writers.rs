@@ -57,18 +57,62 @@ const STATE_BATCH: usize = 4_096;
 /// Rows that a cut removes in one transaction.
 const CUT_ROWS: usize = 1_000;
 
-/// Appends to the log until it is told to end: everything that waits goes into one transaction with one sync, and what
-/// was persisted is then driven on.
-///
-/// # Errors
-/// What the log says; the process must stop then.
-pub fn write_log(mut log: Log, jobs: &Receiver<LogJob>, drive: &Arc<Drive>) -> Result<(), String> {
-    let failed = |e: nacrite_storage::Error| e.to_string();
-    while let Ok(first) = jobs.recv() {
+/// What one turn of the log's writer did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogTurn {
+    /// The log is written up to this number, and consensus has to hear it.
+    pub persisted: Option<u64>,
+    /// It was told to end.
+    pub ended: bool,
+}
+
+/// The log, and what waits to be appended to it.
+pub struct LogWriter {
+    log: Log,
+    jobs: Receiver<LogJob>,
+}
+
+impl LogWriter {
+    /// A writer of this log.
+    #[must_use]
+    pub fn new(log: Log, jobs: Receiver<LogJob>) -> Self {
+        Self { log, jobs }
+    }
+
+    /// Writes until it is told to end; what was persisted is then driven on.
+    ///
+    /// # Errors
+    /// What the log says; the process must stop then.
+    pub fn run(mut self, drive: &Arc<Drive>) -> Result<(), String> {
+        while let Ok(first) = self.jobs.recv() {
+            let turn = self.turn(first)?;
+            if let Some(number) = turn.persisted {
+                drive.persisted(number);
+            }
+            if turn.ended {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what waits, if anything does.
+    ///
+    /// # Errors
+    /// What the log says; the log is not to be used after it.
+    pub fn turn_waiting(&mut self) -> Result<LogTurn, String> {
+        match self.jobs.try_recv() {
+            Ok(first) => self.turn(first),
+            Err(_) => Ok(LogTurn::default()),
+        }
+    }
+
+    /// Everything that waits goes into one transaction with one sync.
+    fn turn(&mut self, first: LogJob) -> Result<LogTurn, String> {
+        let failed = |e: nacrite_storage::Error| e.to_string();
+        let mut turn = LogTurn::default();
         let mut write = LogWrite::default();
-        let mut reported = None;
         let mut next = Some(first);
-        let mut end = false;
         while let Some(job) = next.take() {
             match job {
                 LogJob::Append {
@@ -82,62 +126,101 @@ pub fn write_log(mut log: Log, jobs: &Receiver<LogJob>, drive: &Arc<Drive>) -> R
                         _ => false,
                     };
                     if replaces {
-                        log.append(&std::mem::take(&mut write)).map_err(failed)?;
+                        self.log
+                            .append(&std::mem::take(&mut write))
+                            .map_err(failed)?;
                     }
                     write.entries.extend(entries);
                     write.hard_state = hard_state.or(write.hard_state);
                     write.sync |= sync;
-                    reported = Some(number);
+                    turn.persisted = Some(number);
                 }
-                LogJob::Compact(to) => log.compact(to).map_err(failed)?,
+                LogJob::Compact(to) => self.log.compact(to).map_err(failed)?,
                 LogJob::End => {
-                    end = true;
+                    turn.ended = true;
                     break;
                 }
             }
-            next = jobs.try_recv().ok();
+            next = self.jobs.try_recv().ok();
         }
         if !write.entries.is_empty() || write.hard_state.is_some() {
-            log.append(&write).map_err(failed)?;
+            self.log.append(&write).map_err(failed)?;
         }
-        if let Some(number) = reported {
-            drive.persisted(number);
-        }
-        if end {
-            break;
-        }
+        Ok(turn)
     }
-    Ok(())
 }
 
-/// Keeps the state store up with what was applied, until no more can come; the last batch is durable.
-///
-/// # Errors
-/// What the store says; the process must stop then.
-pub fn write_state(
-    mut state: State,
-    jobs: &Receiver<StateJob>,
-    contents: &Contents,
-    stored: &watch::Sender<u64>,
+/// The state store, and what waits to be applied to it.
+pub struct StateWriter {
+    state: State,
+    reader: StateReader,
+    jobs: Receiver<StateJob>,
+    contents: Arc<Contents>,
+    stored: watch::Sender<u64>,
     rhythm: Rhythm,
-    durable: &dyn Fn(u64),
-) -> Result<(), String> {
-    let failed = |e: nacrite_storage::Error| e.to_string();
-    let reader = state.reader();
-    let mut synced = Instant::now();
-    let mut open = true;
-    while open {
-        let mut waiting = Vec::new();
-        match jobs.recv_timeout(rhythm.every) {
-            Ok(job) => {
-                waiting.push(job);
-                waiting.extend(jobs.try_iter().take(STATE_BATCH - 1));
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => open = false,
+}
+
+impl StateWriter {
+    /// A writer of this state, which tells `contents` and `stored` how far it is.
+    #[must_use]
+    pub fn new(
+        state: State,
+        jobs: Receiver<StateJob>,
+        contents: Arc<Contents>,
+        stored: watch::Sender<u64>,
+        rhythm: Rhythm,
+    ) -> Self {
+        Self {
+            reader: state.reader(),
+            state,
+            jobs,
+            contents,
+            stored,
+            rhythm,
         }
+    }
+
+    /// Keeps the state store up with what was applied, until no more can come; the last batch is durable.
+    ///
+    /// # Errors
+    /// What the store says; the process must stop then.
+    pub fn run(mut self, durable: &dyn Fn(u64)) -> Result<(), String> {
+        let mut synced = Instant::now();
+        let mut open = true;
+        while open {
+            let mut waiting = Vec::new();
+            match self.jobs.recv_timeout(self.rhythm.every) {
+                Ok(job) => {
+                    waiting.push(job);
+                    waiting.extend(self.jobs.try_iter().take(STATE_BATCH - 1));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => open = false,
+            }
+            let due = synced.elapsed() >= self.rhythm.every || !open;
+            if let Some(index) = self.turn(waiting, due)? {
+                synced = Instant::now();
+                durable(index);
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies up to so many entries that wait, durably if `due`; the index up to which the store is durable now, if it
+    /// was made so.
+    ///
+    /// # Errors
+    /// What the store says; the store is not to be used after it.
+    pub fn turn_waiting(&mut self, most: usize, due: bool) -> Result<Option<u64>, String> {
+        let waiting = self.jobs.try_iter().take(most).collect();
+        self.turn(waiting, due)
+    }
+
+    fn turn(&mut self, waiting: Vec<StateJob>, due: bool) -> Result<Option<u64>, String> {
+        let failed = |e: nacrite_storage::Error| e.to_string();
+        let changed = !waiting.is_empty();
         let mut batch = StateBatch {
-            applied: reader.applied(),
+            applied: self.reader.applied(),
             ..StateBatch::default()
         };
         for job in waiting {
@@ -161,32 +244,33 @@ pub fn write_state(
                     }
                     RowWrite::Cut { index, to, rows } => {
                         // A cut that a crash interrupts is done again by the next one: it removes by age.
-                        state.apply(&batch).map_err(failed)?;
+                        self.state.apply(&batch).map_err(failed)?;
                         batch = StateBatch {
                             applied: batch.applied,
                             ..StateBatch::default()
                         };
-                        cut(&mut state, &reader, batch.applied, index, &to, rows)?;
+                        cut(
+                            &mut self.state,
+                            &self.reader,
+                            batch.applied,
+                            index,
+                            &to,
+                            rows,
+                        )?;
                     }
                 }
             }
         }
-        let changed = !batch.rows.is_empty() || batch.applied.index > reader.applied().index;
-        let behind =
-            reader.durable_applied().index < batch.applied.index || state.waiting_bytes() > 0;
-        batch.durable = behind
-            && (synced.elapsed() >= rhythm.every || state.waiting_bytes() >= rhythm.bytes || !open);
+        let behind = self.reader.durable_applied().index < batch.applied.index
+            || self.state.waiting_bytes() > 0;
+        batch.durable = behind && (due || self.state.waiting_bytes() >= self.rhythm.bytes);
         if changed || batch.durable {
-            state.apply(&batch).map_err(failed)?;
-            contents.stored(batch.applied.index);
-            stored.send_replace(batch.applied.index);
+            self.state.apply(&batch).map_err(failed)?;
+            self.contents.stored(batch.applied.index);
+            self.stored.send_replace(batch.applied.index);
         }
-        if batch.durable {
-            synced = Instant::now();
-            durable(batch.applied.index);
-        }
+        Ok(batch.durable.then_some(batch.applied.index))
     }
-    Ok(())
 }
 
 /// Goes through the table `index` up to the key `to`, and deletes its rows and the rows of `rows` that they name.

@@ -1,34 +1,58 @@
 //! The two clocks of every input.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use nacrite_core::node::input::Now;
 
-/// Reads the operating system's clocks.
+/// Reads the operating system's clocks, unless a test moves them by hand.
 #[derive(Clone, Debug)]
-pub struct Clock {
-    start: Arc<Instant>,
+pub struct Clock(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    System { start: Instant },
+    ByHand { mono: Arc<AtomicU64>, start: u64 },
 }
 
 impl Clock {
     /// `mono` counts from here.
     #[must_use]
     pub fn start() -> Self {
-        Self {
-            start: Arc::new(Instant::now()),
-        }
+        Self(Source::System {
+            start: Instant::now(),
+        })
+    }
+
+    /// Both clocks move with `mono` alone; the wall clock began at `start`. For tests that repeat themselves.
+    #[must_use]
+    pub fn by_hand(mono: Arc<AtomicU64>, start: u64) -> Self {
+        Self(Source::ByHand { mono, start })
     }
 
     /// Both clocks, in milliseconds.
     #[must_use]
     pub fn now(&self) -> Now {
-        let wall = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Now {
-            mono: u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX),
-            wall: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
+        match &self.0 {
+            Source::System { start } => {
+                let wall = SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .unwrap_or_default();
+                Now {
+                    mono: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+                    wall: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
+                }
+            }
+            Source::ByHand { mono, start } => {
+                let mono = mono.load(Ordering::Relaxed);
+                Now {
+                    mono,
+                    wall: start + mono,
+                }
+            }
         }
     }
 }

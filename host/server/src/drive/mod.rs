@@ -25,7 +25,7 @@ use nacrite_core::{
         input::{Input, Origin},
         op::Op,
         output::Output,
-        reply::{Answered, Refusal},
+        reply::{Answered, Refusal, Reply},
     },
     view::Delta,
 };
@@ -93,14 +93,30 @@ pub struct Load {
     pub batches: u64,
 }
 
-/// A parked request whose caller may go away: dropping this tells the node.
-struct Parked<'a> {
-    drive: &'a Arc<Drive>,
+/// A request that waits for something to happen. Small, as many wait at a time; dropping it tells the node that its
+/// caller went away.
+pub struct Parked {
+    drive: Arc<Drive>,
     id: u64,
+    answer: oneshot::Receiver<Answered>,
     answered: bool,
 }
 
-impl Drop for Parked<'_> {
+impl Parked {
+    /// What came of it. At the end of the process that is "nothing changed": the clients come again.
+    pub async fn answered(mut self) -> Answered {
+        let mut ending = self.drive.ending.subscribe();
+        tokio::select! {
+            result = &mut self.answer => {
+                self.answered = true;
+                result.unwrap_or(Err(Refusal::Busy))
+            }
+            _ = ending.wait_for(|e| *e) => Ok(Reply::Changed(Vec::new())),
+        }
+    }
+}
+
+impl Drop for Parked {
     fn drop(&mut self) {
         if !self.answered {
             self.drive.control(Input::Gone { id: self.id });
@@ -173,9 +189,40 @@ impl Drive {
         op: Op,
         content: Option<Arc<[u8]>>,
     ) -> Answered {
+        let parks = matches!(op, Op::Poll { wait_ms: 1.., .. });
+        let (id, answer) = self.hand_over(origin, op, content)?;
+        if parks {
+            return self.parked(id, answer).answered().await;
+        }
+        answer.await.unwrap_or(Err(Refusal::Busy))
+    }
+
+    /// As [`Drive::submit`] for what waits long, in a future that keeps nothing of the operation.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`].
+    pub fn park(self: &Arc<Self>, origin: Origin, op: Op) -> Result<Parked, Refusal> {
+        let (id, answer) = self.hand_over(origin, op, None)?;
+        Ok(self.parked(id, answer))
+    }
+
+    fn parked(self: &Arc<Self>, id: u64, answer: oneshot::Receiver<Answered>) -> Parked {
+        Parked {
+            drive: self.clone(),
+            id,
+            answer,
+            answered: false,
+        }
+    }
+
+    fn hand_over(
+        self: &Arc<Self>,
+        origin: Origin,
+        op: Op,
+        content: Option<Arc<[u8]>>,
+    ) -> Result<(u64, oneshot::Receiver<Answered>), Refusal> {
         let (reply, answer) = oneshot::channel();
         let id = self.next_request.fetch_add(1, Ordering::Relaxed);
-        let parks = matches!(op, Op::Poll { wait_ms: 1.., .. });
         let behind = content.is_some() && self.contents.pinned_bytes() > self.max_behind;
         if behind
             || !self.queues.push_request(Submission {
@@ -191,22 +238,7 @@ impl Drive {
             return Err(Refusal::Busy);
         }
         self.run();
-        if !parks {
-            return answer.await.unwrap_or(Err(Refusal::Busy));
-        }
-        let mut parked = Parked {
-            drive: self,
-            id,
-            answered: false,
-        };
-        let mut ending = self.ending.subscribe();
-        let result = tokio::select! {
-            result = answer => result.unwrap_or(Err(Refusal::Busy)),
-            // At the end of the process parked polls are answered "nothing changed", and the clients come again.
-            _ = ending.wait_for(|e| *e) => return Ok(nacrite_core::node::reply::Reply::Changed(Vec::new())),
-        };
-        parked.answered = true;
-        result
+        Ok((id, answer))
     }
 
     /// Tells the node something that is no request.

@@ -8,7 +8,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{Arc, RwLock},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
@@ -17,19 +17,23 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use nacrite_core::{
-    api::{Answer, Body, Call, FormPart, Method, Routes, ServerFacts},
-    node::input::Origin,
+    api::{Answer, Body, Call, FormPart, Method, Plan, Routes, ServerFacts, Then},
+    node::{
+        input::Origin,
+        op::Op,
+        reply::{Answered, Refusal},
+    },
 };
 use nacrite_storage::StateReader;
 use tokio::sync::watch;
 
 use super::{
-    accept::{ConnectInfo, HttpEdge},
+    accept::{ConnectInfo, HttpEdge, Parking},
     limits::{BodyError, ReadBody, read_body},
     longurl, multipart,
 };
 use crate::{
-    drive::Drive,
+    drive::{Drive, Parked},
     metrics::http::{HttpMetrics, LatencyClass, RouteLabel},
     plans::{Failure, carry_out},
 };
@@ -103,35 +107,74 @@ impl Handler {
 impl tower_service::Service<Request<Incoming>> for Handler {
     type Response = Written;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Written, Infallible>> + Send>>;
+    type Future = Answering;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let label = label_of(request.uri().path(), request.method());
         let shared = self.shared.clone();
-        Box::pin(async move { Ok(shared.answer(request).await) })
+        Answering {
+            start: Instant::now(),
+            label,
+            metrics: self.shared.metrics.clone(),
+            stage: Stage::Begins(Box::pin(async move { shared.begin(request).await })),
+        }
+    }
+}
+
+/// A request on its way to its answer.
+pub struct Answering {
+    start: Instant,
+    label: usize,
+    metrics: Arc<HttpMetrics>,
+    stage: Stage,
+}
+
+/// What only waits has a future of its own, so that a parked request keeps nothing of what it took to understand it.
+enum Stage {
+    Begins(Pin<Box<dyn Future<Output = Begun> + Send>>),
+    Waits(Pin<Box<dyn Future<Output = Written> + Send>>),
+}
+
+/// How far a request got at once.
+enum Begun {
+    Written(Written),
+    Waits(Pin<Box<dyn Future<Output = Written> + Send>>),
+}
+
+impl Future for Answering {
+    type Output = Result<Written, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let written = loop {
+            match &mut self.stage {
+                Stage::Begins(begins) => match ready!(begins.as_mut().poll(cx)) {
+                    Begun::Written(written) => break written,
+                    Begun::Waits(waits) => self.stage = Stage::Waits(waits),
+                },
+                Stage::Waits(waits) => break ready!(waits.as_mut().poll(cx)),
+            }
+        };
+        let micros = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.metrics
+            .answered(self.label, written.status().as_u16(), micros);
+        Poll::Ready(Ok(written))
     }
 }
 
 impl Shared {
-    async fn answer(&self, request: Request<Incoming>) -> Written {
-        let start = Instant::now();
-        let path = request.uri().path();
-        let label = label_of(path, request.method());
-        let written = match path {
-            "/" | "/nacos" | "/nacos/" => home(),
+    async fn begin(self: Arc<Self>, request: Request<Incoming>) -> Begun {
+        match request.uri().path() {
+            "/" | "/nacos" | "/nacos/" => Begun::Written(home()),
             "/metrics"
             | "/nacos/metrics"
             | "/nacos/actuator/prometheus"
-            | "/actuator/prometheus" => self.scrape().await,
-            _ => self.call(request).await,
-        };
-        let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.metrics
-            .answered(label, written.status().as_u16(), micros);
-        written
+            | "/actuator/prometheus" => Begun::Written(self.scrape().await),
+            _ => self.call(request).await.unwrap_or_else(Begun::Written),
+        }
     }
 
     async fn scrape(&self) -> Written {
@@ -159,20 +202,24 @@ impl Shared {
             .then_some(served)
     }
 
-    async fn call(&self, request: Request<Incoming>) -> Written {
+    /// Carries a request as far as it gets without waiting for a change; the error is an answer too, given before
+    /// there was a plan.
+    async fn call(self: &Arc<Self>, request: Request<Incoming>) -> Result<Begun, Written> {
         let (parts, body) = request.into_parts();
         if is_liveness(parts.uri.path()) && self.served.borrow().is_none() {
-            return plain(StatusCode::OK, Answer::TEXT, "OK");
+            return Err(plain(StatusCode::OK, Answer::TEXT, "OK"));
         }
         let Some(served) = self.served().await else {
-            return unavailable("server is STARTING now, please try again later!");
+            return Err(unavailable(
+                "server is STARTING now, please try again later!",
+            ));
         };
         let Some(method) = method_of(&parts.method) else {
-            return plain(
+            return Err(plain(
                 StatusCode::METHOD_NOT_ALLOWED,
                 Answer::TEXT,
                 "this method is not known\n",
-            );
+            ));
         };
         let limits = self.edge.limits();
         let read = read_body(
@@ -184,7 +231,7 @@ impl Shared {
         .await;
         let body = match read {
             Ok(body) => body,
-            Err(error) => return body_error(&error),
+            Err(error) => return Err(body_error(&error)),
         };
         let peer = parts
             .extensions
@@ -203,7 +250,9 @@ impl Shared {
             let multipart = match form_of(&parts.headers) {
                 Form::Multipart(boundary) => match multipart::parse(&body.bytes, &boundary) {
                     Ok(parts) => parts,
-                    Err(error) => return plain(StatusCode::BAD_REQUEST, Answer::TEXT, error),
+                    Err(error) => {
+                        return Err(plain(StatusCode::BAD_REQUEST, Answer::TEXT, error));
+                    }
                 },
                 _ => Vec::new(),
             };
@@ -243,24 +292,58 @@ impl Shared {
             };
             served.routes.plan(&call)
         };
-        // What the plan keeps of the body it has copied; the rest need not wait for the answer.
-        let keep: Option<ReadBody> =
-            matches!(plan, nacrite_core::api::Plan::Answer(_)).then_some(body);
         let origin = Origin {
             conn: None,
             ip: ip.into(),
             user: "".into(),
         };
-        let answer = match carry_out(&served.drive, &served.store, &origin, plan).await {
-            Ok(answer) => answer,
-            Err(Failure::Behind) => return unavailable("server is busy, please try again later!"),
+        let plan = match plan {
+            Plan::Submit {
+                op: op @ Op::Poll { wait_ms: 1.., .. },
+                content: None,
+                then,
+            } => {
+                if let Some(parking) = parts.extensions.get::<Parking>() {
+                    parking.park(&body);
+                }
+                let parked = served.drive.park(origin.clone(), op);
+                let waits = self.clone().wait(served, origin, parked, then);
+                return Ok(Begun::Waits(Box::pin(waits)));
+            }
+            plan => plan,
+        };
+        // What the plan keeps of the body it has copied; the rest need not wait for the answer.
+        let keep: Option<ReadBody> = matches!(plan, Plan::Answer(_)).then_some(body);
+        let written = self.finish(&served, &origin, plan).await;
+        drop(keep);
+        Ok(Begun::Written(written))
+    }
+
+    /// Waits for a change, holding as little as possible.
+    async fn wait(
+        self: Arc<Self>,
+        served: Arc<Served>,
+        origin: Origin,
+        parked: Result<Parked, Refusal>,
+        then: Then<Answered, Answer>,
+    ) -> Written {
+        let answered = match parked {
+            Ok(parked) => parked.answered().await,
+            Err(refusal) => Err(refusal),
+        };
+        let plan = then(answered, &*served.drive.views);
+        Box::pin(self.finish(&served, &origin, plan)).await
+    }
+
+    async fn finish(&self, served: &Served, origin: &Origin, plan: Plan) -> Written {
+        match carry_out(&served.drive, &served.store, origin, plan).await {
+            Ok(answer) => self.write(answer, served).await,
+            Err(Failure::Behind) => unavailable("server is busy, please try again later!"),
             Err(Failure::Broken(reason)) => {
                 tracing::error!("a request could not be answered: {reason}");
-                return plain(StatusCode::INTERNAL_SERVER_ERROR, Answer::TEXT, reason);
+                plain(StatusCode::INTERNAL_SERVER_ERROR, Answer::TEXT, reason)
             }
-        };
-        drop(keep);
-        self.write(answer, &served).await
+        }
     }
 
     async fn write(&self, answer: Answer, served: &Served) -> Written {

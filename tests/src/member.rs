@@ -1,0 +1,173 @@
+//! One member over a simulated disk, driven by hand: the server's own parts joined as `nacrite serve` joins them, but
+//! without a thread and with a clock that stands still, so that the same seed does the same again.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, atomic::AtomicU64},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use nacrite::{
+    drive::{Clock, Drive, Edges, QueueLimits},
+    open::{Joined, OpenError, OpenSettings},
+};
+use nacrite_core::{
+    config::{CapacityLimits, WatchLimits},
+    node::{
+        NodeSettings,
+        input::{Input, Origin},
+        op::Op,
+        output::Output,
+        reply::Answered,
+    },
+    push::PushLimits,
+};
+use nacrite_storage::{Options, SimDisk, Store};
+
+/// A wall clock that began in 2026.
+const BEGAN: u64 = 1_780_000_000_000;
+
+struct Nowhere;
+
+impl Edges for Nowhere {
+    fn send(&self, _: Output) {}
+}
+
+/// A request that has not been answered yet.
+pub struct Asked(Pin<Box<dyn Future<Output = Answered> + Send>>);
+
+impl Asked {
+    /// What came of it, once it is there. Not to be asked again after that.
+    pub fn answer(&mut self) -> Option<Answered> {
+        match self
+            .0
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
+            Poll::Ready(answered) => Some(answered),
+            Poll::Pending => None,
+        }
+    }
+}
+
+/// A member.
+pub struct Member {
+    joined: Joined,
+}
+
+/// How every member here is opened.
+#[must_use]
+pub fn settings(seed: u64) -> OpenSettings {
+    OpenSettings {
+        store: Options {
+            new_node_id: seed.max(1),
+            log_cache: 1 << 20,
+            state_cache: 1 << 20,
+            verify_data: true,
+        },
+        node: NodeSettings {
+            seed,
+            capacity: CapacityLimits::default(),
+            watch: WatchLimits::default(),
+            push: PushLimits::default(),
+            retention_days: 30,
+            max_locks: 1_000,
+            max_namespaces: 1_000,
+        },
+        queues: QueueLimits {
+            count: 10_000,
+            bytes: 64 << 20,
+        },
+        content_cache: 1 << 20,
+        sync_every: Duration::from_secs(1),
+        sync_bytes: 16 << 20,
+        max_behind: 64 << 20,
+    }
+}
+
+impl Member {
+    /// Opens the files, making them where there are none. Nothing is written but what opening writes.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(disk: &SimDisk, seed: u64) -> Result<Self, OpenError> {
+        let settings = settings(seed);
+        let store = Store::open(Arc::new(disk.clone()), &settings.store)?;
+        let clock = Clock::by_hand(Arc::new(AtomicU64::new(1)), BEGAN);
+        let joined = Joined::new(store, &settings, clock, |_| Arc::new(Nowhere))?;
+        Ok(Self { joined })
+    }
+
+    /// Lets it lead and replay its log.
+    ///
+    /// # Errors
+    /// What its disk says.
+    ///
+    /// # Panics
+    /// If it does not become ready.
+    pub fn start(&mut self) -> Result<(), String> {
+        self.joined.drive.control(Input::Tick);
+        for _ in 0..10 {
+            if self.joined.drive.is_ready() {
+                return Ok(());
+            }
+            self.turn_log()?;
+        }
+        panic!("a single voter is ready after its first entry");
+    }
+
+    /// Hands over a request; it may be answered already.
+    #[must_use]
+    pub fn ask(&self, op: Op, content: Option<&[u8]>) -> Asked {
+        let drive = self.joined.drive.clone();
+        let content = content.map(Arc::from);
+        let origin = Origin {
+            ip: "10.0.0.1".into(),
+            ..Origin::default()
+        };
+        Asked(Box::pin(
+            async move { drive.submit(origin, op, content).await },
+        ))
+    }
+
+    /// The log's writer writes what waits for it.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn turn_log(&mut self) -> Result<(), String> {
+        if let Some(number) = self.joined.log.turn_waiting()?.persisted {
+            self.joined.drive.persisted(number);
+        }
+        Ok(())
+    }
+
+    /// The state's writer applies up to so many entries that wait for it, durably if `due`.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn turn_state(&mut self, most: usize, due: bool) -> Result<(), String> {
+        if let Some(index) = self.joined.state.turn_waiting(most, due)? {
+            self.joined.drive.durable(index);
+        }
+        Ok(())
+    }
+
+    /// The core.
+    #[must_use]
+    pub fn drive(&self) -> &Arc<Drive> {
+        &self.joined.drive
+    }
+
+    /// A content, wherever it is.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn content(&self, index: u64) -> Result<Option<Arc<[u8]>>, String> {
+        match self.joined.drive.contents.hot(index) {
+            Some(bytes) => Ok(Some(bytes)),
+            None => self.joined.store.content(index).map_err(|e| e.to_string()),
+        }
+    }
+}
