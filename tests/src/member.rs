@@ -35,19 +35,29 @@ impl Edges for Nowhere {
     fn send(&self, _: Output) {}
 }
 
-/// A request that has not been answered yet.
-pub struct Asked(Pin<Box<dyn Future<Output = Answered> + Send>>);
+type Answering = Pin<Box<dyn Future<Output = Answered> + Send>>;
+
+/// A request that was handed over.
+pub enum Asked {
+    /// It waits.
+    Waiting(Answering),
+    /// What came of it, unless that was taken already.
+    Done(Option<Answered>),
+}
 
 impl Asked {
-    /// What came of it, once it is there. Not to be asked again after that.
+    /// What came of it, once it is there; given once.
     pub fn answer(&mut self) -> Option<Answered> {
-        match self
-            .0
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()))
+        if let Self::Waiting(future) = self
+            && let Poll::Ready(answered) = future
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
         {
-            Poll::Ready(answered) => Some(answered),
-            Poll::Pending => None,
+            *self = Self::Done(Some(answered));
+        }
+        match self {
+            Self::Waiting(_) => None,
+            Self::Done(answered) => answered.take(),
         }
     }
 }
@@ -127,9 +137,16 @@ impl Member {
             ip: "10.0.0.1".into(),
             ..Origin::default()
         };
-        Asked(Box::pin(
-            async move { drive.submit(origin, op, content).await },
-        ))
+        let mut future: Answering =
+            Box::pin(async move { drive.submit(origin, op, content).await });
+        // A future does nothing before it is asked.
+        match future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
+            Poll::Ready(answered) => Asked::Done(Some(answered)),
+            Poll::Pending => Asked::Waiting(future),
+        }
     }
 
     /// The log's writer writes what waits for it.
