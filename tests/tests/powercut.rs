@@ -424,7 +424,7 @@ fn disk_of(log: &[u8], state: &[u8]) -> SimDisk {
 fn every_crossing_of_log_state_and_commit() {
     for seed in seeds(2, 10) {
         naming_the_seed("every_crossing_of_log_state_and_commit", seed, || {
-            crossings(seed)
+            crossings(seed);
         });
     }
 }

@@ -197,11 +197,11 @@ async fn run(settings: Settings, start_empty: bool, metrics: Arc<Metrics>) -> Re
                 outlets_udp.clone(),
             ))
         };
-        let opened = match Opened::folder(&data, &open, clock.clone(), &edges) {
+        let opened = match Opened::folder(&data, &open, clock.clone(), edges) {
             Err(error) if start_empty && is_damage(&error) => {
                 tracing::warn!(target: "nacrite", "{error}");
                 set_aside(&data)?;
-                Opened::folder(&data, &open, clock, &edges)
+                Opened::folder(&data, &open, clock, edges)
             }
             opened => opened,
         };
