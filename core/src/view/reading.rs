@@ -99,7 +99,7 @@ pub trait Reading {
     fn config_of_id(&self, id: u64) -> Option<(ConfigKey, Arc<ConfigItem>)>;
     /// How many configs a namespace has.
     fn config_count(&self, namespace: &str) -> usize;
-    /// Namespaces but the default one, by creation.
+    /// Namespaces but the default one, in the order of their ids.
     fn namespaces(&self) -> Vec<(Arc<str>, NamespaceItem)>;
     /// A namespace but the default one.
     fn namespace(&self, id: &str) -> Option<NamespaceItem>;
@@ -321,14 +321,10 @@ impl<S: Shards> Reading for S {
     }
 
     fn namespaces(&self) -> Vec<(Arc<str>, NamespaceItem)> {
-        let mut all: Vec<_> = self.settled(|s| {
-            s.namespaces
-                .iter()
-                .map(|(id, n)| (id.clone(), n.clone()))
-                .collect()
-        });
-        all.sort_by_key(|(_, n)| n.created);
-        all
+        self.settled(|s| {
+            let items = s.namespaces.iter();
+            items.map(|(id, n)| (id.clone(), n.clone())).collect()
+        })
     }
 
     fn namespace(&self, id: &str) -> Option<NamespaceItem> {
