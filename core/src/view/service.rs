@@ -70,19 +70,26 @@ impl ServiceView {
     pub fn changed(&self, state: ServiceState, changes: &[InstanceChange]) -> Self {
         let mut new = Self {
             key: self.key.clone(),
-            state,
+            state: state.clone(),
             chunks: self.chunks.clone(),
             len: self.len,
             last_ref: self.last_ref.clone(),
             renderings: OnceBox::new(),
         };
+        new.change(state, changes);
+        new
+    }
+
+    /// Changes it in place: for who alone has it. Chunks that an older revision shares are copied all the same.
+    pub fn change(&mut self, state: ServiceState, changes: &[InstanceChange]) {
+        self.state = state;
+        self.renderings = OnceBox::new();
         for change in changes {
             match change {
-                InstanceChange::Put(instance) => new.put(instance),
-                InstanceChange::Remove(key) => new.remove(key),
+                InstanceChange::Put(instance) => self.put(instance),
+                InstanceChange::Remove(key) => self.remove(key),
             }
         }
-        new
     }
 
     /// The chunk where an instance of this key is, or would be put.
@@ -275,6 +282,26 @@ mod tests {
 
     fn service() -> ServiceView {
         ServiceView::new(ServiceKey::new("", "", "s"), state(0))
+    }
+
+    #[test]
+    fn a_change_in_place_leaves_older_revisions_as_they_were() {
+        let key = InstanceKey::new("10.0.0.1", 1, "");
+        let old = service().changed(state(1), &[InstanceChange::Put(instance(1, true))]);
+        let mut new = old.changed(state(2), &[]);
+        let render = |text: &'static str| {
+            move || RenderedHosts {
+                json: text.into(),
+                protected: false,
+            }
+        };
+        let class = RenderClass::default();
+        assert_eq!(new.rendered(&class, render("before")).json, b"before");
+        new.change(state(3), &[InstanceChange::Put(instance(1, false))]);
+        assert!(old.instance(&key).unwrap().healthy);
+        assert!(!new.instance(&key).unwrap().healthy);
+        assert_eq!((old.revision(), new.revision()), (1, 3));
+        assert_eq!(new.rendered(&class, render("after")).json, b"after");
     }
 
     #[test]

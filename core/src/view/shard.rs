@@ -81,12 +81,18 @@ impl Shard {
                 state: Some(state),
                 instances,
             } => {
-                let old = self.services.get(&key);
-                let new = match old {
-                    Some(old) => old.changed(state, &instances),
-                    None => ServiceView::new(key.clone(), state.clone()).changed(state, &instances),
-                };
-                self.services.insert(key, Arc::new(new));
+                match self.services.get_mut(&key) {
+                    Some(kept) => match Arc::get_mut(kept) {
+                        // Nobody reads it just now, so nothing need be copied.
+                        Some(own) => own.change(state, &instances),
+                        None => *kept = Arc::new(kept.changed(state, &instances)),
+                    },
+                    None => {
+                        let mut new = ServiceView::new(key.clone(), state.clone());
+                        new.change(state, &instances);
+                        self.services.insert(key, Arc::new(new));
+                    }
+                }
             }
             Delta::Config { key, item } => {
                 let old = match item {
