@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -75,10 +76,12 @@ pub fn said(output: &Output) -> String {
 #[must_use]
 pub fn free_port() -> u16 {
     let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    // Below what the system gives out by itself; where to begin differs between processes.
+    // Below what the system gives out by itself; where to begin differs between processes, and within one no port is
+    // given out twice: its server may not have started yet.
+    static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = (std::process::id() % 1_000) as u16 * 8;
     (0..8_000)
-        .map(|n| 20_000 + (start + n) % 8_000)
+        .map(|_| 20_000 + start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 8_000)
         .find(|port| free(*port) && ABOVE.iter().all(|above| free(port + above)))
         .expect("one of thousands of ports is free")
 }

@@ -273,12 +273,16 @@ fn poll(args: &Args<'_>) -> Result<Plan, Fault> {
         wait_ms: wait.max(SHORTEST_WAIT_MS),
         tag: tag.into(),
     };
+    // All that a parked poll keeps, in one allocation: the names as they are answered, each up to its end.
+    let names = changed(entries.iter()).into_boxed_str();
     Ok(args.submit(op, move |reply| {
         let Reply::Changed(positions) = reply else {
             return Ok(answer(String::new()));
         };
-        let named = positions.iter().filter_map(|at| entries.get(*at as usize));
-        Ok(answer(changed(named)))
+        let named = positions
+            .iter()
+            .filter_map(|at| names.split_inclusive("%01").nth(*at as usize));
+        Ok(answer(named.collect()))
     }))
 }
 
