@@ -2,12 +2,14 @@
 //!
 //! No route, rule or text of the API stands here; what is answered here is what exists before there is a core.
 
+mod at_once;
+
 use std::{
     borrow::Cow,
     convert::Infallible,
     future::Future,
     pin::Pin,
-    sync::{Arc, RwLock},
+    sync::{Arc, OnceLock, RwLock},
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -27,6 +29,7 @@ use nacrite_core::{
 use nacrite_storage::StateReader;
 use tokio::sync::watch;
 
+use self::at_once::{AtOnce, ip_of, is_own, understand};
 use super::{
     accept::{ConnectInfo, HttpEdge, Parking},
     limits::{BodyError, ReadBody, read_body},
@@ -74,6 +77,8 @@ pub struct Handler {
 
 struct Shared {
     served: watch::Receiver<Option<Arc<Served>>>,
+    /// What serves, once it has served for the first time: it does not change any more.
+    opened: OnceLock<Arc<Served>>,
     edge: Arc<HttpEdge>,
     metrics: Arc<HttpMetrics>,
     scrape: Scrape,
@@ -96,6 +101,7 @@ impl Handler {
         Self {
             shared: Arc::new(Shared {
                 served,
+                opened: OnceLock::new(),
                 edge,
                 metrics,
                 scrape,
@@ -114,13 +120,24 @@ impl tower_service::Service<Request<Incoming>> for Handler {
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let start = Instant::now();
         let label = label_of(request.uri().path(), request.method());
+        let at_once = self.shared.at_once(&request);
         let shared = self.shared.clone();
+        let metrics = shared.metrics.clone();
+        let stage = match at_once {
+            AtOnce::Written(written) => Stage::Written(Some(written)),
+            AtOnce::Planned { served, plan, ip } => Stage::Waits(Box::pin(async move {
+                let origin = origin(ip);
+                shared.finish(&served, &origin, plan).await
+            })),
+            AtOnce::Not => Stage::Begins(Box::pin(async move { shared.begin(request).await })),
+        };
         Answering {
-            start: Instant::now(),
+            start,
             label,
-            metrics: self.shared.metrics.clone(),
-            stage: Stage::Begins(Box::pin(async move { shared.begin(request).await })),
+            metrics,
+            stage,
         }
     }
 }
@@ -135,6 +152,7 @@ pub struct Answering {
 
 /// What only waits has a future of its own, so that a parked request keeps nothing of what it took to understand it.
 enum Stage {
+    Written(Option<Written>),
     Begins(Pin<Box<dyn Future<Output = Begun> + Send>>),
     Waits(Pin<Box<dyn Future<Output = Written> + Send>>),
 }
@@ -151,6 +169,11 @@ impl Future for Answering {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let written = loop {
             match &mut self.stage {
+                Stage::Written(written) => {
+                    break written
+                        .take()
+                        .expect("a future is not polled after its end");
+                }
                 Stage::Begins(begins) => match ready!(begins.as_mut().poll(cx)) {
                     Begun::Written(written) => break written,
                     Begun::Waits(waits) => self.stage = Stage::Waits(waits),
@@ -169,10 +192,7 @@ impl Shared {
     async fn begin(self: Arc<Self>, request: Request<Incoming>) -> Begun {
         match request.uri().path() {
             "/" | "/nacos" | "/nacos/" => Begun::Written(home()),
-            "/metrics"
-            | "/nacos/metrics"
-            | "/nacos/actuator/prometheus"
-            | "/actuator/prometheus" => Begun::Written(self.scrape().await),
+            path if is_own(path) => Begun::Written(self.scrape().await),
             _ => self.call(request).await.unwrap_or_else(Begun::Written),
         }
     }
@@ -188,6 +208,9 @@ impl Shared {
 
     /// What serves, unless the data is not open in time.
     async fn served(&self) -> Option<Arc<Served>> {
+        if let Some(served) = self.opened.get() {
+            return Some(served.clone());
+        }
         let mut served = self.served.clone();
         let open = served.wait_for(Option::is_some);
         let served = tokio::time::timeout(OPENING_WAIT, open)
@@ -195,11 +218,10 @@ impl Shared {
             .ok()?
             .ok()?
             .clone()?;
-        served
-            .drive
-            .wait_ready(OPENING_WAIT)
-            .await
-            .then_some(served)
+        if !served.drive.wait_ready(OPENING_WAIT).await {
+            return None;
+        }
+        Some(self.opened.get_or_init(|| served).clone())
     }
 
     /// Carries a request as far as it gets without waiting for a change; the error is an answer too, given before
@@ -233,70 +255,15 @@ impl Shared {
             Ok(body) => body,
             Err(error) => return Err(body_error(&error)),
         };
-        let peer = parts
-            .extensions
-            .get::<ConnectInfo>()
-            .map(|c| c.peer.ip().to_canonical().to_string());
-        let ip = caller(&parts.headers).unwrap_or_else(|| peer.unwrap_or_default());
-        let query = longurl::query(&parts.uri, &parts.extensions);
-        let plan = {
-            let form = match form_of(&parts.headers) {
-                Form::Urlencoded => &body.bytes[..],
-                _ => &[],
-            };
-            let params: Vec<(Cow<'_, str>, Cow<'_, str>)> = form_urlencoded::parse(query)
-                .chain(form_urlencoded::parse(form))
-                .collect();
-            let multipart = match form_of(&parts.headers) {
-                Form::Multipart(boundary) => match multipart::parse(&body.bytes, &boundary) {
-                    Ok(parts) => parts,
-                    Err(error) => {
-                        return Err(plain(StatusCode::BAD_REQUEST, Answer::TEXT, error));
-                    }
-                },
-                _ => Vec::new(),
-            };
-            // Fields of a multipart form that are no files are parameters like any other.
-            let params: Vec<_> = params
-                .into_iter()
-                .chain(
-                    multipart
-                        .iter()
-                        .filter(|p| p.file.is_none())
-                        .filter_map(|p| {
-                            Some((
-                                p.name.clone(),
-                                Cow::Borrowed(std::str::from_utf8(p.bytes).ok()?),
-                            ))
-                        }),
-                )
-                .collect();
-            let facts = served.facts();
-            let full_path = parts.uri.path();
-            let call = Call {
-                method,
-                path: full_path
-                    .strip_prefix(CONTEXT)
-                    .filter(|p| p.starts_with('/'))
-                    .unwrap_or(full_path),
-                full_path,
-                params: &params,
-                header: &|name| parts.headers.get(name).and_then(|v| v.to_str().ok()),
-                body: &body.bytes,
-                parts: &multipart,
-                form_too_large: false,
-                ip: &ip,
-                view: &*served.drive.views,
-                now: served.drive.clock.now(),
-                server: &facts,
-            };
-            served.routes.plan(&call)
-        };
-        let origin = Origin {
-            conn: None,
-            ip: ip.into(),
-            user: "".into(),
-        };
+        let ip = ip_of(&parts.headers, &parts.extensions);
+        let plan = understand(
+            &served,
+            method,
+            (&parts.uri, &parts.headers, &parts.extensions),
+            &body.bytes,
+            &ip,
+        )?;
+        let origin = origin(ip);
         let plan = match plan {
             Plan::Submit {
                 op: op @ Op::Poll { wait_ms: 1.., .. },
@@ -347,35 +314,57 @@ impl Shared {
     }
 
     async fn write(&self, answer: Answer, served: &Served) -> Written {
-        let bytes = match answer.body {
-            Body::Bytes(bytes) => Bytes::from(bytes),
+        match &answer.body {
+            Body::Bytes(_) => with_bytes(answer),
             Body::Content(content) => match served.drive.contents.get(content.index).await {
-                Ok(Some(bytes)) => Bytes::from_owner(bytes),
+                Ok(Some(bytes)) => written(answer, Bytes::from_owner(bytes)),
                 // It was replaced and cut away between look-up and read.
-                Ok(None) => return unavailable("the config changed, please try again"),
+                Ok(None) => unavailable("the config changed, please try again"),
                 Err(reason) => {
                     tracing::error!("a content could not be read: {reason}");
-                    return plain(StatusCode::INTERNAL_SERVER_ERROR, Answer::TEXT, reason);
+                    plain(StatusCode::INTERNAL_SERVER_ERROR, Answer::TEXT, reason)
                 }
             },
-        };
-        let mut response = Response::new(Full::new(bytes));
-        *response.status_mut() =
-            StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let headers = response.headers_mut();
-        if let Some(kind) = answer.content_type {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         }
-        for (name, value) in answer.headers {
-            // A value that HTTP cannot carry is left out; the reference's values are encoded.
-            if let (Ok(name), Ok(value)) = (
-                name.parse::<http::HeaderName>(),
-                HeaderValue::from_bytes(value.as_bytes()),
-            ) {
-                headers.insert(name, value);
-            }
+    }
+}
+
+/// An answer with the bytes that it has itself.
+fn with_bytes(mut answer: Answer) -> Written {
+    let bytes = match std::mem::replace(&mut answer.body, Body::Bytes(Vec::new())) {
+        Body::Bytes(bytes) => bytes,
+        Body::Content(_) => Vec::new(),
+    };
+    written(answer, Bytes::from(bytes))
+}
+
+/// An answer's status and headers, with this body.
+fn written(answer: Answer, body: Bytes) -> Written {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() =
+        StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    if let Some(kind) = answer.content_type {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    }
+    for (name, value) in answer.headers {
+        // A value that HTTP cannot carry is left out; the reference's values are encoded.
+        if let (Ok(name), Ok(value)) = (
+            name.parse::<http::HeaderName>(),
+            HeaderValue::try_from(value),
+        ) {
+            headers.insert(name, value);
         }
-        response
+    }
+    response
+}
+
+/// Who asks, from this address.
+fn origin(ip: String) -> Origin {
+    Origin {
+        conn: None,
+        ip: ip.into(),
+        user: "".into(),
     }
 }
 
