@@ -370,7 +370,7 @@ fn the_same_seed_writes_the_same_bytes() {
 
 #[test]
 fn every_sync_boundary() {
-    let (steps, cuts) = sized((90, 2), (200, 4));
+    let (steps, cuts) = sized((90, 2), (90, 4));
     let (mut boundaries, mut starts, mut acknowledged) = (0, 0, 0);
     for seed in seeds(3, 30) {
         naming_the_seed("every_sync_boundary", seed, || {
