@@ -100,13 +100,19 @@ impl ConfigType {
     /// The type of that name; an unknown one is text (Nacos `ConfigType`).
     #[must_use]
     pub fn parse(text: &str) -> Self {
-        Self::ALL.iter().find(|(_, name)| *name == text).map_or(Self::Text, |(kind, _)| *kind)
+        Self::ALL
+            .iter()
+            .find(|(_, name)| *name == text)
+            .map_or(Self::Text, |(kind, _)| *kind)
     }
 
     /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(kind, _)| *kind == self).map_or("text", |(_, name)| name)
+        Self::ALL
+            .iter()
+            .find(|(kind, _)| *kind == self)
+            .map_or("text", |(_, name)| name)
     }
 }
 

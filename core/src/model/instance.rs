@@ -25,7 +25,11 @@ impl Metadata {
 
     /// All pairs in the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.as_deref().unwrap_or_default().iter().map(|(k, v)| (&**k, &**v))
+        self.0
+            .as_deref()
+            .unwrap_or_default()
+            .iter()
+            .map(|(k, v)| (&**k, &**v))
     }
 
     /// How many pairs there are.
@@ -59,8 +63,10 @@ impl Metadata {
 impl<K: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(K, V)> for Metadata {
     /// The last value of a key wins.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
-        let mut sorted: Vec<Pair> =
-            pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
+        let mut sorted: Vec<Pair> = pairs
+            .into_iter()
+            .map(|(k, v)| (k.into(), v.into()))
+            .collect();
         // Stable, so that of equal keys the last given stays last.
         sorted.sort_by(|a, b| a.0.cmp(&b.0));
         let mut unique: Vec<Pair> = Vec::with_capacity(sorted.len());
@@ -70,7 +76,11 @@ impl<K: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(K, V)> for Metadata {
                 _ => unique.push(pair),
             }
         }
-        Self(if unique.is_empty() { None } else { Some(unique.into()) })
+        Self(if unique.is_empty() {
+            None
+        } else {
+            Some(unique.into())
+        })
     }
 }
 
@@ -116,8 +126,16 @@ impl InstanceKey {
     /// Builds a key; a blank cluster means `DEFAULT`.
     #[must_use]
     pub fn new(ip: &str, port: u16, cluster: &str) -> Self {
-        let cluster = if cluster.trim().is_empty() { DEFAULT_CLUSTER } else { cluster };
-        Self { ip: Arc::from(ip), port, cluster: Arc::from(cluster) }
+        let cluster = if cluster.trim().is_empty() {
+            DEFAULT_CLUSTER
+        } else {
+            cluster
+        };
+        Self {
+            ip: Arc::from(ip),
+            port,
+            cluster: Arc::from(cluster),
+        }
     }
 }
 
@@ -174,7 +192,11 @@ impl BeatTimes {
     /// Metadata key of the form of instance ids (`simple` or `snowflake`).
     pub const ID_GENERATOR: &str = "preserved.instance.id.generator";
     /// What holds for an instance that says nothing.
-    pub const DEFAULT: Self = Self { interval: 5_000, timeout: 15_000, delete: 30_000 };
+    pub const DEFAULT: Self = Self {
+        interval: 5_000,
+        timeout: 15_000,
+        delete: 30_000,
+    };
 
     /// The times that metadata asks for; what is not all digits counts as not said.
     #[must_use]
@@ -228,10 +250,19 @@ mod tests {
 
     #[test]
     fn beat_times_that_are_no_numbers_are_the_defaults() {
-        let m: Metadata =
-            [(BeatTimes::TIMEOUT, "900"), (BeatTimes::DELETE, "1e3"), (BeatTimes::INTERVAL, "")]
-                .into_iter()
-                .collect();
-        assert_eq!(BeatTimes::of(&m), BeatTimes { timeout: 900, ..BeatTimes::DEFAULT });
+        let m: Metadata = [
+            (BeatTimes::TIMEOUT, "900"),
+            (BeatTimes::DELETE, "1e3"),
+            (BeatTimes::INTERVAL, ""),
+        ]
+        .into_iter()
+        .collect();
+        assert_eq!(
+            BeatTimes::of(&m),
+            BeatTimes {
+                timeout: 900,
+                ..BeatTimes::DEFAULT
+            }
+        );
     }
 }

@@ -83,7 +83,11 @@ impl fmt::Display for ConfigKey {
 }
 
 fn or_default(given: &str, default: &str) -> Arc<str> {
-    Arc::from(if given.trim().is_empty() { default } else { given })
+    Arc::from(if given.trim().is_empty() {
+        default
+    } else {
+        given
+    })
 }
 
 /// Splits `GROUP@@NAME`; a bare name has no group. Only the first `@@` counts.

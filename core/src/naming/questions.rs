@@ -131,7 +131,13 @@ impl Naming {
         totals.instances += volatile.records.len() as u64;
         totals.clients += volatile.clients.len() as u64;
         totals.timers += (volatile.timers.len() + volatile.marks.len()) as u64;
-        let publishes = |id: &&u32| volatile.publications.range((**id, 0, 0)..=(**id, u32::MAX, u32::MAX)).next().is_some();
+        let publishes = |id: &&u32| {
+            volatile
+                .publications
+                .range((**id, 0, 0)..=(**id, u32::MAX, u32::MAX))
+                .next()
+                .is_some()
+        };
         totals.grpc_publishers += volatile.conns.values().filter(publishes).count() as u64;
         for (_, client) in volatile.clients.iter() {
             match &client.kind {
