@@ -49,7 +49,13 @@ fn rest(stream: &mut TcpStream) -> String {
 
 fn serves(server: &Server) {
     let answer = server.ask("GET", "/nacos/v1/ns/service/list?pageNo=1&pageSize=1", "");
-    assert_eq!(answer.status, 200, "{}\n{}", answer.text(), server.log_tail());
+    assert_eq!(
+        answer.status,
+        200,
+        "{}\n{}",
+        answer.text(),
+        server.log_tail()
+    );
 }
 
 fn publish(server: &Server, data_id: &str, content: &str) -> Answer {
@@ -68,7 +74,10 @@ fn a_whole_config_fits_into_a_url() {
     let server = start(folder.path(), &[]);
     let content = "line of a config\n".repeat(6_400);
     assert!(content.len() > 100 << 10);
-    let target = format!("/nacos/v1/cs/configs?dataId=long&group=g&content={}", quoted(&content));
+    let target = format!(
+        "/nacos/v1/cs/configs?dataId=long&group=g&content={}",
+        quoted(&content)
+    );
     assert_eq!(server.ask("POST", &target, "").text(), "true");
     assert_eq!(read(&server, "long").text(), content);
     let longer = "y".repeat(520 << 10);
@@ -104,7 +113,8 @@ fn heads_and_bodies_have_limits() {
     // A head that trickles in is cut off, however lively it looks.
     let mut slow = connect(server.port());
     let began = Instant::now();
-    slow.write_all(b"GET / HTTP/1.1\r\n").expect("the server listens");
+    slow.write_all(b"GET / HTTP/1.1\r\n")
+        .expect("the server listens");
     while slow.write_all(b"X-A: b\r\n").is_ok() {
         thread::sleep(Duration::from_millis(100));
         assert!(began.elapsed() < PATIENCE, "a head may trickle for ever");
@@ -114,7 +124,9 @@ fn heads_and_bodies_have_limits() {
     let answer = say(&format!("GET / HTTP/1.1\r\nHost: x\r\n{flood}\r\n"));
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer:.200}");
     let long = "z".repeat(20 << 10);
-    let answer = say(&format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {long}\r\n\r\n"));
+    let answer = say(&format!(
+        "GET / HTTP/1.1\r\nHost: x\r\nX-Long: {long}\r\n\r\n"
+    ));
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer:.200}");
 
     let post = "POST /nacos/v1/ns/instance HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n";
@@ -123,10 +135,19 @@ fn heads_and_bodies_have_limits() {
     let answer = say(&format!("{post}Content-Length: 10\r\n\r\nabc"));
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer:.200}");
     let chunk = "q".repeat(0x20000);
-    let answer = say(&format!("{post}Transfer-Encoding: chunked\r\n\r\n20000\r\n{chunk}"));
-    assert!(answer.starts_with("HTTP/1.1 413") || answer.is_empty(), "{answer:.200}");
+    let answer = say(&format!(
+        "{post}Transfer-Encoding: chunked\r\n\r\n20000\r\n{chunk}"
+    ));
+    assert!(
+        answer.starts_with("HTTP/1.1 413") || answer.is_empty(),
+        "{answer:.200}"
+    );
 
-    for noise in ["\0\0\0\0\r\n\r\n", "SSH-2.0-OpenSSH_9.2\r\n\r\n", "GET  /  HTTP/9.9\r\n\r\n"] {
+    for noise in [
+        "\0\0\0\0\r\n\r\n",
+        "SSH-2.0-OpenSSH_9.2\r\n\r\n",
+        "GET  /  HTTP/9.9\r\n\r\n",
+    ] {
         let answer = say(noise);
         let refused = answer.is_empty() || answer.starts_with("HTTP/1.1 400");
         assert!(refused, "{noise:?}: {answer:.200}");
@@ -144,7 +165,13 @@ fn one_connection_too_many_is_told_so() {
         .map(|_| Connection::open(server.port(), PATIENCE).expect("the server listens"))
         .collect();
     for connection in &mut held {
-        assert_eq!(connection.ask("GET", "/", "").expect("a place is left").status, 200);
+        assert_eq!(
+            connection
+                .ask("GET", "/", "")
+                .expect("a place is left")
+                .status,
+            200
+        );
     }
     let answer = rest(&mut connect(server.port()));
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer:.200}");
@@ -175,31 +202,52 @@ fn a_client_that_reads_nothing_is_let_go() {
 }
 
 #[test]
-fn writes_that_the_store_cannot_follow_are_refused_and_come_back() {
+fn what_is_too_much_at_once_is_refused_and_then_it_serves_again() {
     let folder = folder();
-    let flags = [
-        "--store-max-behind=16MiB",
-        "--store-sync-bytes=1GiB",
-        "--store-sync-interval-ms=5000",
-    ];
+    let flags = ["--store-max-behind=16MiB", "--queue-max-bytes=16MiB"];
     let server = start(folder.path(), &flags);
     let instance = "/nacos/v1/ns/instance?serviceName=s&ip=10.0.0.1&port=80";
     assert_eq!(server.ask("POST", instance, "").text(), "ok");
-    let content = "x".repeat(4 << 20);
-    let busy = (0..60)
-        .map(|n| publish(&server, &format!("c{n}"), &content))
-        .find(|a| a.status != 200)
-        .expect("240 MiB are more than it may be behind");
-    assert_eq!(busy.status, 503, "{}", busy.text());
-    // Reads go on meanwhile.
-    assert_eq!(read(&server, "c0").body.len(), content.len());
+    let content = "x".repeat(8 << 20);
+    // A disk takes 8 MiB more slowly than twelve connections bring them.
+    let answers: Vec<Answer> = thread::scope(|scope| {
+        let asked: Vec<_> = (0..12)
+            .map(|n| {
+                scope.spawn({
+                    let (server, content) = (&server, &content);
+                    move || publish(server, &format!("c{n}"), content)
+                })
+            })
+            .collect();
+        let joined = asked.into_iter().map(|a| a.join().expect("it is answered"));
+        joined.collect()
+    });
+    let refused: Vec<&Answer> = answers.iter().filter(|a| a.status != 200).collect();
+    assert!(!refused.is_empty(), "96 MiB at once are more than may wait");
+    assert!(
+        refused.len() < answers.len(),
+        "some are taken: {}",
+        refused[0].text()
+    );
+    for answer in refused {
+        assert_eq!(answer.status, 503, "{}", answer.text());
+    }
+    for (n, answer) in answers.iter().enumerate() {
+        let stored = read(&server, &format!("c{n}")).status;
+        assert_eq!(
+            stored == 200,
+            answer.status == 200,
+            "what is refused is not there"
+        );
+    }
     let began = Instant::now();
     while publish(&server, "after", "small").status != 200 {
         assert!(began.elapsed() < PATIENCE, "it stays busy");
         thread::sleep(Duration::from_millis(100));
     }
     assert_eq!(read(&server, "after").text(), "small");
-    let list = server.ask("GET", "/nacos/v1/ns/instance/list?serviceName=s", "").text();
+    let list = "/nacos/v1/ns/instance/list?serviceName=s";
+    let list = server.ask("GET", list, "").text();
     assert!(list.contains("10.0.0.1"), "{list}");
 }
 
@@ -225,8 +273,11 @@ fn it_listens_on_ipv6() {
                 .set_read_timeout(Some(PATIENCE))
                 .expect("a socket takes a time-out");
             let path = "/nacos/v1/ns/service/list?pageNo=1&pageSize=1";
-            write!(stream, "GET {path} HTTP/1.1\r\nHost: [::1]\r\nConnection: close\r\n\r\n")
-                .expect("it listens");
+            write!(
+                stream,
+                "GET {path} HTTP/1.1\r\nHost: [::1]\r\nConnection: close\r\n\r\n"
+            )
+            .expect("it listens");
             if rest(&mut stream).starts_with("HTTP/1.1 200") {
                 return;
             }
@@ -243,7 +294,10 @@ fn the_end_answers_parked_polls() {
     let mut parked: Vec<Connection> = (0..5)
         .map(|n| {
             let mut poll = Connection::open(server.port(), PATIENCE).expect("the server listens");
-            let form = format!("Listening-Configs={}", quoted(&format!("d{n}\u{2}g\u{2}\u{1}")));
+            let form = format!(
+                "Listening-Configs={}",
+                quoted(&format!("d{n}\u{2}g\u{2}\u{1}"))
+            );
             let hold = [("Long-Pulling-Timeout", "29000")];
             poll.send("POST", "/nacos/v1/cs/configs/listener", &hold, &form)
                 .expect("it is sent");
@@ -252,7 +306,10 @@ fn the_end_answers_parked_polls() {
         .collect();
     thread::sleep(Duration::from_millis(500));
     for poll in &parked {
-        assert!(!poll.has_answer().expect("it is open"), "nothing has changed yet");
+        assert!(
+            !poll.has_answer().expect("it is open"),
+            "nothing has changed yet"
+        );
     }
     let began = Instant::now();
     server.terminate();
@@ -261,25 +318,107 @@ fn the_end_answers_parked_polls() {
         assert_eq!((answer.status, answer.text().as_str()), (200, ""));
     }
     assert_eq!(server.await_end(PATIENCE).code(), Some(0));
-    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 /// Requests that are refused: method, target, form, status, and a part of the answer, as recorded from the reference.
 const BAD: &[(&str, &str, &str, u16, &str)] = &[
-    ("POST", "/v1/ns/instance?serviceName=s&ip=1.1.1.1", "", 400, "'port' is required"),
-    ("POST", "/v1/ns/instance?serviceName=s&ip=1.1.1.1&port=70000", "", 400, "'port' is illegal"),
-    ("POST", "/v1/ns/instance?serviceName=s&ip=1.1.1.1&port=abc", "", 400, "'port' is illegal"),
-    ("POST", "/v1/ns/instance?serviceName=s&ip=1.1.1.1&port=80&weight=20000", "", 400, "weights range from"),
-    ("POST", "/v1/ns/instance?serviceName=s&ip=1.1.1.1&port=80&weight=abc", "", 400, "abc"),
-    ("POST", "/v1/ns/instance?serviceName=s&ip=1.1.1.1&port=80&clusterName=a_b", "", 400, "'clusterName'"),
-    ("POST", "/v1/ns/instance?serviceName=s&ip=1.1.1.1&port=80&metadata=%7Bbad", "", 500, "metadata format"),
-    ("POST", "/v1/ns/instance?serviceName=a%20b&ip=1.1.1.1&port=80", "", 400, "'serviceName' is illegal"),
-    ("GET", "/v1/cs/configs?dataId=none&group=g", "", 404, "config data not exist"),
-    ("POST", "/v1/cs/configs", "dataId=d&group=g&content=", 400, ""),
+    (
+        "POST",
+        "/v1/ns/instance?serviceName=s&ip=1.1.1.1",
+        "",
+        400,
+        "'port' is required",
+    ),
+    (
+        "POST",
+        "/v1/ns/instance?serviceName=s&ip=1.1.1.1&port=70000",
+        "",
+        400,
+        "'port' is illegal",
+    ),
+    (
+        "POST",
+        "/v1/ns/instance?serviceName=s&ip=1.1.1.1&port=abc",
+        "",
+        400,
+        "'port' is illegal",
+    ),
+    (
+        "POST",
+        "/v1/ns/instance?serviceName=s&ip=1.1.1.1&port=80&weight=20000",
+        "",
+        400,
+        "weights range from",
+    ),
+    (
+        "POST",
+        "/v1/ns/instance?serviceName=s&ip=1.1.1.1&port=80&weight=abc",
+        "",
+        400,
+        "abc",
+    ),
+    (
+        "POST",
+        "/v1/ns/instance?serviceName=s&ip=1.1.1.1&port=80&clusterName=a_b",
+        "",
+        400,
+        "'clusterName'",
+    ),
+    (
+        "POST",
+        "/v1/ns/instance?serviceName=s&ip=1.1.1.1&port=80&metadata=%7Bbad",
+        "",
+        500,
+        "metadata format",
+    ),
+    (
+        "POST",
+        "/v1/ns/instance?serviceName=a%20b&ip=1.1.1.1&port=80",
+        "",
+        400,
+        "'serviceName' is illegal",
+    ),
+    (
+        "GET",
+        "/v1/cs/configs?dataId=none&group=g",
+        "",
+        404,
+        "config data not exist",
+    ),
+    (
+        "POST",
+        "/v1/cs/configs",
+        "dataId=d&group=g&content=",
+        400,
+        "",
+    ),
     ("POST", "/v1/cs/configs", "dataId=d&group=g", 400, "content"),
-    ("POST", "/v1/cs/configs", "dataId=a/b&group=g&content=c", 400, "'dataId' is illegal"),
-    ("POST", "/v1/cs/configs", "dataId=%ff%fe&group=g&content=c", 400, "'dataId' is illegal"),
-    ("POST", "/v1/cs/configs/listener", "Listening-Configs=no%01", 500, ""),
+    (
+        "POST",
+        "/v1/cs/configs",
+        "dataId=a/b&group=g&content=c",
+        400,
+        "'dataId' is illegal",
+    ),
+    (
+        "POST",
+        "/v1/cs/configs",
+        "dataId=%ff%fe&group=g&content=c",
+        400,
+        "'dataId' is illegal",
+    ),
+    (
+        "POST",
+        "/v1/cs/configs/listener",
+        "Listening-Configs=no%01",
+        500,
+        "",
+    ),
     ("POST", "/v1/ns/nothing", "", 501, "no such api"),
     ("GET", "/v1/nothing", "", 404, "Not Found"),
     ("PATCH", "/v1/cs/configs", "", 405, ""),
@@ -294,7 +433,10 @@ fn bad_input_is_refused_as_recorded_and_changes_nothing() {
         let answer = server.ask(method, &format!("/nacos{target}"), form);
         let text = answer.text();
         if answer.status != status || !text.contains(part) {
-            wrong.push(format!("{method} {target} {form:.40}: {} {text:.200}", answer.status));
+            wrong.push(format!(
+                "{method} {target} {form:.40}: {} {text:.200}",
+                answer.status
+            ));
         }
     };
     for (method, target, form, status, part) in BAD {
@@ -307,7 +449,10 @@ fn bad_input_is_refused_as_recorded_and_changes_nothing() {
     check("POST", "/v1/cs/configs", &form, 400, "");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let list = "/nacos/v1/ns/service/list?pageNo=1&pageSize=10";
-    assert_eq!(server.ask("GET", list, "").text(), r#"{"count":0,"doms":[]}"#);
+    assert_eq!(
+        server.ask("GET", list, "").text(),
+        r#"{"count":0,"doms":[]}"#
+    );
     let search = "/nacos/v1/cs/configs?search=blur&dataId=*&group=*&pageNo=1&pageSize=10";
     let configs = server.ask("GET", search, "").text();
     assert!(configs.contains(r#""totalCount":0"#), "{configs}");
@@ -326,7 +471,9 @@ fn udp_port(pid: u32) -> u16 {
     let ports = all.lines().filter_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let port = fields.get(1)?.rsplit(':').next()?;
-        inodes.contains(*fields.get(9)?).then(|| u16::from_str_radix(port, 16).ok())?
+        inodes
+            .contains(*fields.get(9)?)
+            .then(|| u16::from_str_radix(port, 16).ok())?
     });
     ports.last().expect("the server has a UDP socket")
 }
@@ -360,8 +507,13 @@ fn noise_on_the_udp_port_is_dropped() {
         };
         socket.send_to(&bytes, to).expect("loopback takes it");
     }
-    socket.send_to(&[b'{'; 60_000], to).expect("loopback takes it");
+    socket
+        .send_to(&[b'{'; 60_000], to)
+        .expect("loopback takes it");
     serves(&server);
     socket.set_nonblocking(true).expect("a socket can be asked");
-    assert!(socket.recv_from(&mut [0; 64]).is_err(), "noise is not answered");
+    assert!(
+        socket.recv_from(&mut [0; 64]).is_err(),
+        "noise is not answered"
+    );
 }

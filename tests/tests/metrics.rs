@@ -66,7 +66,9 @@ fn every_metric_moves() {
         serde_json::from_slice(&buffer[..length]).expect("a small push is plain");
     let seen = &push["lastRefTime"];
     let ack = format!(r#"{{"type":"push-ack","lastRefTime":"{seen}","data":""}}"#);
-    socket.send_to(ack.as_bytes(), from).expect("loopback takes it");
+    socket
+        .send_to(ack.as_bytes(), from)
+        .expect("loopback takes it");
     scrape();
 
     let publish = "dataId=d&group=g&content=one";
@@ -77,7 +79,11 @@ fn every_metric_moves() {
     assert_eq!(server.ask("GET", read, "").text(), "one");
     let search = "/nacos/v1/cs/configs?search=blur&dataId=*&group=*&pageNo=1&pageSize=10";
     assert_eq!(server.ask("GET", search, "").status, 200);
-    let bad = server.ask("POST", "/nacos/v1/cs/configs", "dataId=a/b&group=g&content=c");
+    let bad = server.ask(
+        "POST",
+        "/nacos/v1/cs/configs",
+        "dataId=a/b&group=g&content=c",
+    );
     assert_eq!(bad.status, 400);
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(3) {
@@ -89,7 +95,12 @@ fn every_metric_moves() {
     let listed = |name: &str| STILL.iter().any(|(known, _)| *known == name);
     let still: Vec<&String> = all.difference(&moved).filter(|n| !listed(n)).collect();
     assert!(still.is_empty(), "these never moved: {still:#?}");
-    let stale = STILL.iter().filter(|(n, _)| moved.contains(*n) || !all.contains(*n));
+    let stale = STILL
+        .iter()
+        .filter(|(n, _)| moved.contains(*n) || !all.contains(*n));
     let stale: Vec<_> = stale.collect();
-    assert!(stale.is_empty(), "these move or are gone, and are listed: {stale:?}");
+    assert!(
+        stale.is_empty(),
+        "these move or are gone, and are listed: {stale:?}"
+    );
 }

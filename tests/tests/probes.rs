@@ -30,7 +30,10 @@ impl Web {
     fn new(status: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let port = listener.local_addr().expect("it is bound").port();
-        let (status, asked) = (Arc::new(AtomicU64::new(status)), Arc::new(AtomicU64::new(0)));
+        let (status, asked) = (
+            Arc::new(AtomicU64::new(status)),
+            Arc::new(AtomicU64::new(0)),
+        );
         let (answers, count) = (status.clone(), asked.clone());
         thread::spawn(move || {
             let mut silent = Vec::new();
@@ -43,7 +46,11 @@ impl Web {
                 }
             }
         });
-        Self { port, status, asked }
+        Self {
+            port,
+            status,
+            asked,
+        }
     }
 
     fn asked(&self) -> u64 {
@@ -76,9 +83,17 @@ fn refused_port() -> u16 {
 fn watch(server: &Server, service: &str, port: u16, checker: &str) {
     let put = |method: &str, target: &str, form: &str| {
         let answer = server.ask(method, target, form);
-        assert_eq!((answer.status, answer.text().as_str()), (200, "ok"), "{method} {target}");
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (200, "ok"),
+            "{method} {target}"
+        );
     };
-    put("POST", "/nacos/v1/ns/service", &format!("serviceName={service}"));
+    put(
+        "POST",
+        "/nacos/v1/ns/service",
+        &format!("serviceName={service}"),
+    );
     let cluster = format!(
         "serviceName={service}&clusterName=DEFAULT&checkPort=80&useInstancePort4Check=true&healthChecker={}",
         quoted(checker)
@@ -88,13 +103,20 @@ fn watch(server: &Server, service: &str, port: u16, checker: &str) {
     put("POST", "/nacos/v1/ns/instance", &instance);
 }
 
-fn healthy(server: &Server, service: &str) -> bool {
-    let target = format!("/nacos/v1/ns/instance/list?serviceName={service}");
+/// The instance as an operator sees it: a list for clients says of a service without healthy instances that all are.
+fn instance(server: &Server, service: &str) -> Value {
+    let target = format!(
+        "/nacos/v1/ns/catalog/instances?serviceName={service}&clusterName=DEFAULT&pageNo=1&pageSize=10"
+    );
     let list: Value =
         serde_json::from_slice(&server.ask("GET", &target, "").body).expect("a list is JSON");
-    let hosts = list["hosts"].as_array().expect("a list has hosts");
-    assert_eq!(hosts.len(), 1, "a persistent instance stays: {list}");
-    hosts[0]["healthy"].as_bool().expect("an instance says its health")
+    assert_eq!(list["count"], 1, "a persistent instance stays: {list}");
+    list["list"][0].clone()
+}
+
+fn healthy(server: &Server, service: &str) -> bool {
+    let health = &instance(server, service)["healthy"];
+    health.as_bool().expect("an instance says its health")
 }
 
 fn becomes(server: &Server, service: &str, health: bool) {
@@ -117,7 +139,6 @@ fn tcp_http_and_by_hand() {
     let server = Setup::new(&folder.path().join("data")).start();
     let (good, busy, lost, silent) = (Web::new(200), Web::new(503), Web::new(404), Web::new(0));
     let open = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let open = open.local_addr().map(|_| open).expect("it is bound");
     let open_port = open.local_addr().expect("it is bound").port();
     watch(&server, "tcp-open", open_port, r#"{"type":"TCP"}"#);
     watch(&server, "tcp-refused", refused_port(), r#"{"type":"TCP"}"#);
@@ -126,24 +147,27 @@ fn tcp_http_and_by_hand() {
     watch(&server, "http-404", lost.port, HTTP);
     watch(&server, "http-silent", silent.port, HTTP);
     watch(&server, "http-refused", refused_port(), HTTP);
-    watch(&server, "by-hand", refused_port(), r#"{"type":"NONE"}"#);
+    let by_hand = refused_port();
+    watch(&server, "by-hand", by_hand, r#"{"type":"NONE"}"#);
 
     // By hand, and only where nobody checks.
     let set = |service: &str, port: u16, healthy: bool| {
         let form = format!("serviceName={service}&ip=127.0.0.1&port={port}&healthy={healthy}");
-        server.ask("PUT", "/nacos/v1/ns/health/instance", &form).status
+        server
+            .ask("PUT", "/nacos/v1/ns/health/instance", &form)
+            .status
     };
     assert_eq!(set("tcp-open", open_port, false), 400);
-    let target = "/nacos/v1/ns/instance/list?serviceName=by-hand";
-    let list: Value =
-        serde_json::from_slice(&server.ask("GET", target, "").body).expect("a list is JSON");
-    let port = list["hosts"][0]["port"].as_u64().expect("it has a port") as u16;
-    assert_eq!(set("by-hand", port, false), 200);
+    assert_eq!(set("by-hand", by_hand, false), 200);
     becomes(&server, "by-hand", false);
 
     // What is hard falls at once.
     becomes(&server, "http-404", false);
-    assert!(lost.asked() <= 2, "one probe was enough, {} were made", lost.asked());
+    assert!(
+        lost.asked() <= 2,
+        "one probe was enough, {} were made",
+        lost.asked()
+    );
     becomes(&server, "tcp-refused", false);
     becomes(&server, "http-refused", false);
     // What is soft falls at the third failure in a row, and not before.
@@ -156,7 +180,11 @@ fn tcp_http_and_by_hand() {
     let before = busy.asked();
     busy.status.store(200, Ordering::SeqCst);
     becomes(&server, "http-503", true);
-    assert!(busy.asked() >= before + 3, "{} after {before}", busy.asked());
+    assert!(
+        busy.asked() >= before + 3,
+        "{} after {before}",
+        busy.asked()
+    );
     assert!(healthy(&server, "tcp-open") && healthy(&server, "http-200"));
     assert!(good.asked() > 0);
     assert!(!healthy(&server, "by-hand"), "nobody but a hand changes it");
@@ -178,18 +206,30 @@ impl MariaDb {
             .arg(format!("--datadir={}", folder.display()))
             .output()
             .expect("MariaDB is installed (Debian: mariadb-server)");
-        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        assert!(
+            said.status.success(),
+            "{}",
+            String::from_utf8_lossy(&said.stderr)
+        );
         let port = refused_port();
         let at = folder.display();
         let child = Command::new("mariadbd")
             .args(["--no-defaults", "--user=root", "--bind-address=127.0.0.1"])
             .args(["--innodb-buffer-pool-size=8M", "--skip-log-bin"])
-            .args([format!("--datadir={at}"), format!("--socket={at}/s"), format!("--port={port}")])
+            .args([
+                format!("--datadir={at}"),
+                format!("--socket={at}/s"),
+                format!("--port={port}"),
+            ])
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("MariaDB is installed (Debian: mariadb-server)");
-        let database = Self { folder: folder.to_owned(), port, child };
+        let database = Self {
+            folder: folder.to_owned(),
+            port,
+            child,
+        };
         let began = Instant::now();
         while !database.says("SELECT 1") {
             assert!(began.elapsed() < PATIENCE, "MariaDB does not start");
@@ -225,16 +265,39 @@ fn mysql() {
     let checker = |pwd: &str, cmd: &str| {
         format!(r#"{{"type":"MYSQL","user":"probe","pwd":"{pwd}","cmd":"{cmd}"}}"#)
     };
-    watch(&server, "writes", database.port, &checker("secret", standard));
-    watch(&server, "any", database.port, &checker("secret", "select 1"));
-    watch(&server, "wrong-password", database.port, &checker("guess", standard));
-    watch(&server, "wrong-sql", database.port, &checker("secret", "selekt 1"));
+    watch(
+        &server,
+        "writes",
+        database.port,
+        &checker("secret", standard),
+    );
+    watch(
+        &server,
+        "any",
+        database.port,
+        &checker("secret", "select 1"),
+    );
+    watch(
+        &server,
+        "wrong-password",
+        database.port,
+        &checker("guess", standard),
+    );
+    watch(
+        &server,
+        "wrong-sql",
+        database.port,
+        &checker("secret", "selekt 1"),
+    );
     becomes(&server, "wrong-password", false);
     becomes(&server, "wrong-sql", false);
     assert!(healthy(&server, "writes") && healthy(&server, "any"));
     assert!(database.says("SET GLOBAL read_only=ON"));
     becomes(&server, "writes", false);
-    assert!(healthy(&server, "any"), "only the standard command looks at it");
+    assert!(
+        healthy(&server, "any"),
+        "only the standard command looks at it"
+    );
     assert!(database.says("SET GLOBAL read_only=OFF"));
     becomes(&server, "writes", true);
     // A database that is gone is a soft failure: three of them.

@@ -51,11 +51,19 @@ impl Client {
         let target = format!(
             "/nacos/v1/ns/instance/list?serviceName={service}&clientIP={OWN}&udpPort={port}"
         );
-        let mut connection =
-            Connection::open(server.port(), PATIENCE).expect("the server listens");
+        let mut connection = Connection::open(server.port(), PATIENCE).expect("the server listens");
         let agent = [("User-Agent", "Nacos-Java-Client:v1.4.8")];
-        connection.send("GET", &target, &agent, "").expect("it is sent");
+        connection
+            .send("GET", &target, &agent, "")
+            .expect("it is sent");
         assert_eq!(connection.answer().expect("it is answered").status, 200);
+    }
+
+    /// Asks for the first time; a new subscriber is pushed the list as it stands.
+    fn subscribe(&self, server: &Server, service: &str) {
+        self.poll(server, service);
+        let welcome = self.next(PATIENCE).expect("a new subscriber is pushed to");
+        assert_eq!(welcome.hosts(), 0);
     }
 
     /// The next packet within this time; acknowledged, if this client does that.
@@ -81,9 +89,16 @@ impl Client {
         if self.acks {
             let seen = &push["lastRefTime"];
             let ack = format!(r#"{{"type":"push-ack","lastRefTime":"{seen}","data":""}}"#);
-            self.socket.send_to(ack.as_bytes(), from).expect("it is sent");
+            self.socket
+                .send_to(ack.as_bytes(), from)
+                .expect("it is sent");
         }
-        Some(Packet { at, zipped, push, from })
+        Some(Packet {
+            at,
+            zipped,
+            push,
+            from,
+        })
     }
 
     /// Everything until this long has passed.
@@ -112,7 +127,10 @@ fn pushes_over_udp() {
         let own = std::env::current_exe().expect("a program knows where it is");
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/namespaced.sh");
         // Without root, a namespace of users gives the right to make one of networks.
-        let root = Command::new("id").arg("-u").output().expect("`id` is there");
+        let root = Command::new("id")
+            .arg("-u")
+            .output()
+            .expect("`id` is there");
         let mut command = if root.stdout.starts_with(b"0\n") {
             Command::new(script)
         } else {
@@ -120,7 +138,10 @@ fn pushes_over_udp() {
             command.args(["-rn", script]);
             command
         };
-        let inside = command.arg(own).args(["--nocapture", "pushes_over_udp"]).env(INSIDE, "1");
+        let inside = command
+            .arg(own)
+            .args(["--nocapture", "pushes_over_udp"])
+            .env(INSIDE, "1");
         assert!(inside.status().expect("`unshare` is there").success());
         return;
     }
@@ -133,7 +154,7 @@ fn pushes_over_udp() {
 
 fn a_lone_change_leaves_at_once(server: &Server) {
     let client = Client::new(true);
-    client.poll(server, "lone");
+    client.subscribe(server, "lone");
     // The machine may be busy at one moment, not at each of five.
     let quickest = (0..5).map(|n| {
         thread::sleep(Duration::from_millis(700));
@@ -150,19 +171,29 @@ fn a_lone_change_leaves_at_once(server: &Server) {
 
 fn a_storm_is_gathered(server: &Server) {
     let client = Client::new(true);
-    client.poll(server, "storm");
+    client.subscribe(server, "storm");
     let began = Instant::now();
     let mut registered = 0;
     while began.elapsed() < Duration::from_secs(3) {
         register(server, "storm", registered);
         registered += 1;
+        // As many as fit into a datagram.
+        thread::sleep(Duration::from_millis(20));
     }
     let mut packets = client.all(Duration::from_secs(2));
     let took = began.elapsed();
     // The first leaves at once; then one each half second, the last after the end of the storm.
     let most = 2 + took.as_millis() / 500;
-    assert!(packets.len() as u128 <= most, "{} in {took:?}", packets.len());
-    assert!(packets.len() >= 3, "a storm is not held back to its end: {}", packets.len());
+    assert!(
+        packets.len() as u128 <= most,
+        "{} in {took:?}",
+        packets.len()
+    );
+    assert!(
+        packets.len() >= 3,
+        "a storm is not held back to its end: {}",
+        packets.len()
+    );
     let last = packets.pop().expect("there are some");
     assert_eq!(last.hosts(), registered, "the last push has everything");
     assert!(last.zipped, "so many instances are large");
@@ -171,13 +202,16 @@ fn a_storm_is_gathered(server: &Server) {
 
 fn one_retransmission_and_eviction(server: &Server) {
     let (polite, rude) = (Client::new(true), Client::new(false));
+    register(server, "again", 0);
     polite.poll(server, "again");
     rude.poll(server, "again");
     let polled = Instant::now();
-    register(server, "again", 0);
-    let first = rude.next(PATIENCE).expect("a change is pushed");
+    // A new subscriber is pushed the list as it stands.
     assert!(polite.next(PATIENCE).is_some());
-    let second = rude.next(Duration::from_secs(15)).expect("it is sent again");
+    let first = rude.next(PATIENCE).expect("a new subscriber is pushed to");
+    let second = rude
+        .next(Duration::from_secs(15))
+        .expect("it is sent again");
     let after = second.at.saturating_duration_since(first.at);
     assert!((9_500..14_000).contains(&after.as_millis()), "{after:?}");
     assert_eq!(second.hosts(), 1);
@@ -189,9 +223,15 @@ fn one_retransmission_and_eviction(server: &Server) {
         let none = polite.next(Duration::from_secs(2)).is_none();
         assert!(none, "what was acknowledged is not sent again");
     }
-    assert!(rude.next(Duration::from_millis(1)).is_none(), "it is sent twice, not more");
+    assert!(
+        rude.next(Duration::from_millis(1)).is_none(),
+        "it is sent twice, not more"
+    );
     // The rude one has not asked for longer than any client may be silent.
     register(server, "again", 1);
     assert_eq!(polite.next(PATIENCE).expect("it still polls").hosts(), 2);
-    assert!(rude.next(Duration::from_secs(2)).is_none(), "who is gone is not pushed to");
+    assert!(
+        rude.next(Duration::from_secs(2)).is_none(),
+        "who is gone is not pushed to"
+    );
 }
