@@ -42,10 +42,6 @@ pub struct Metrics {
     pub queue: QueueMetrics,
     /// The store.
     pub store: StoreMetrics,
-    /// Config reads, writes and notifications, as the reference times them.
-    pub config: ConfigTimings,
-    /// Failures, as the reference counts them.
-    pub exceptions: Exceptions,
     /// Totals of the core, set at each scrape.
     pub totals: Totals,
     /// Log lines that were not written.
@@ -73,8 +69,6 @@ impl Metrics {
             raft: RaftMetrics::default(),
             queue: QueueMetrics::default(),
             store: StoreMetrics::default(),
-            config: ConfigTimings::default(),
-            exceptions: Exceptions::default(),
             totals: Totals::default(),
             log_lines_dropped: Arc::default(),
             process: Mutex::new(ProcessReader::new(Instant::now())),
@@ -127,8 +121,6 @@ impl Metrics {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         if now.saturating_duration_since(*window) >= MAX_WINDOW {
             *window = now;
-            self.push.timer.rotate();
-            self.config.rotate();
             self.http.rotate();
             self.grpc.rotate();
         }

@@ -211,6 +211,7 @@ async fn run(settings: Settings, start_empty: bool, metrics: Arc<Metrics>) -> Re
     .map_err(|e| panicked(e, "opening the data"))??;
     let drive = opened.drive.clone();
     connections.attach(drive.clone());
+    drive.observe(metrics.clone());
     tokio::spawn(drive.clone().keep_time());
     tokio::spawn(follow(drive.clone()));
     if let Some(udp) = udp {
@@ -373,6 +374,8 @@ async fn fill(metrics: &Metrics, drive: &Arc<Drive>) {
         p.failed.set(state.failed);
         p.empty.set(state.empty);
         p.acked.set(state.acknowledged);
+        p.cost_sum.set(state.cost_sum);
+        p.cost_max.set(state.cost_max as i64);
         p.pending.set(state.pending as i64);
     }
     let load = drive.load();

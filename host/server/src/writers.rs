@@ -85,7 +85,9 @@ impl LogWriter {
     /// What the log says; the process must stop then.
     pub fn run(mut self, drive: &Arc<Drive>) -> Result<(), String> {
         while let Ok(first) = self.jobs.recv() {
+            let began = Instant::now();
             let turn = self.turn(first)?;
+            drive.log_written(began.elapsed());
             if let Some(number) = turn.persisted {
                 drive.persisted(number);
             }

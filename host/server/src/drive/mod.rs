@@ -36,7 +36,7 @@ pub use engine::{Engine, Native};
 pub use inner::{Inner, Progress, Replayed};
 pub use queues::{QueueLimits, Queues, Submission};
 
-use crate::{contents::Contents, fatal::fatal, views::Views};
+use crate::{contents::Contents, fatal::fatal, metrics::Metrics, views::Views};
 
 /// Inputs of one batch, at most.
 const BATCH: usize = 256;
@@ -60,6 +60,7 @@ pub struct Drive {
     /// The two clocks.
     pub clock: Clock,
     edges: std::sync::OnceLock<Arc<dyn Edges>>,
+    metrics: std::sync::OnceLock<Arc<Metrics>>,
     deadline: AtomicU64,
     deadline_moved: Notify,
     next_request: AtomicU64,
@@ -143,6 +144,7 @@ impl Drive {
             contents,
             clock,
             edges: std::sync::OnceLock::new(),
+            metrics: std::sync::OnceLock::new(),
             deadline: AtomicU64::new(u64::MAX),
             deadline_moved: Notify::new(),
             next_request: AtomicU64::new(1),
@@ -162,6 +164,20 @@ impl Drive {
     /// Names the edges that outputs go to; once, before the first request.
     pub fn attach(&self, edges: Arc<dyn Edges>) {
         assert!(self.edges.set(edges).is_ok(), "edges are attached once");
+    }
+
+    /// Names where times are recorded.
+    pub fn observe(&self, metrics: Arc<Metrics>) {
+        // A second one changes nothing.
+        let _ = self.metrics.set(metrics);
+    }
+
+    /// The log writer has written a group, with its sync, in this time.
+    pub fn log_written(&self, took: Duration) {
+        if let Some(metrics) = self.metrics.get() {
+            let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            metrics.raft.fsync.record(micros);
+        }
     }
 
     /// Whether requests are served: all rows are restored and the log is replayed.

@@ -37,7 +37,7 @@ use super::{
 };
 use crate::{
     drive::{Drive, Parked},
-    metrics::http::{HttpMetrics, LatencyClass, RouteLabel},
+    metrics::http::{ConfigRequest, HttpMetrics, LatencyClass, RouteLabel},
     plans::{Failure, carry_out},
 };
 
@@ -123,6 +123,7 @@ impl tower_service::Service<Request<Incoming>> for Handler {
         let start = Instant::now();
         let label = label_of(request.uri().path(), request.method());
         let at_once = self.shared.at_once(&request);
+        let config = config_request(request.uri(), request.method());
         let shared = self.shared.clone();
         let metrics = shared.metrics.clone();
         let stage = match at_once {
@@ -136,6 +137,7 @@ impl tower_service::Service<Request<Incoming>> for Handler {
         Answering {
             start,
             label,
+            config,
             metrics,
             stage,
         }
@@ -146,6 +148,7 @@ impl tower_service::Service<Request<Incoming>> for Handler {
 pub struct Answering {
     start: Instant,
     label: usize,
+    config: Option<ConfigRequest>,
     metrics: Arc<HttpMetrics>,
     stage: Stage,
 }
@@ -182,8 +185,11 @@ impl Future for Answering {
             }
         };
         let micros = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.metrics
-            .answered(self.label, written.status().as_u16(), micros);
+        let status = written.status().as_u16();
+        self.metrics.answered(self.label, status, micros);
+        if let Some(done) = self.config {
+            self.metrics.config_answered(done, status, micros);
+        }
         Poll::Ready(Ok(written))
     }
 }
@@ -456,6 +462,24 @@ fn label_of(path: &str, method: &http::Method) -> usize {
         _ => 1,
     };
     generation * CLASSES.len() + class
+}
+
+/// What a request asks of configs, whatever its generation.
+fn config_request(uri: &http::Uri, method: &http::Method) -> Option<ConfigRequest> {
+    let path = uri.path();
+    let path = path.strip_prefix(CONTEXT).unwrap_or(path);
+    if !matches!(
+        path,
+        "/v1/cs/configs" | "/v2/cs/config" | "/v3/client/cs/config" | "/v3/admin/cs/config"
+    ) {
+        return None;
+    }
+    let searches = |query: &str| query.contains("search=blur");
+    Some(match *method {
+        http::Method::GET if uri.query().is_some_and(searches) => ConfigRequest::Search,
+        http::Method::GET | http::Method::HEAD => ConfigRequest::Read,
+        _ => ConfigRequest::Write,
+    })
 }
 
 fn is_liveness(path: &str) -> bool {

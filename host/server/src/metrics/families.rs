@@ -1,7 +1,7 @@
 //! Families without labels: each field of these structs is one metric.
 
 use super::text::Exposition;
-use super::value::{Counter, Gauge, Histogram, Timer};
+use super::value::{Counter, Gauge, Histogram};
 
 /// A value that makes a family of its own.
 trait Shown {
@@ -27,11 +27,6 @@ impl Shown for Histogram {
     }
 }
 
-impl Shown for Timer {
-    /// Timers belong to the reference's names.
-    fn show(&self, _: &mut Exposition, _: &str, _: &str) {}
-}
-
 macro_rules! families {
     ($( $(#[doc = $about:literal])+ $Name:ident { $( $field:ident: $Kind:ident $name:literal $help:literal; )+ } )+) => { $(
         $(#[doc = $about])+
@@ -52,13 +47,12 @@ families! {
     /// Pushes to clients over gRPC and UDP.
     PushMetrics {
         sent: Counter "nacrite_push_sent_total" "Pushes sent to clients, one for each recipient.";
-        resent: Counter "nacrite_push_resent_total" "Pushes sent again for lack of an acknowledgement.";
         acked: Counter "nacrite_push_acked_total" "Pushes that clients acknowledged.";
         failed: Counter "nacrite_push_failed_total" "Pushes given up.";
         empty: Counter "nacrite_push_empty_total" "Pushes of a service without instances.";
         pending: Gauge "nacrite_push_pending" "Services whose changes wait to be pushed.";
-        cost: Histogram "nacrite_push_cost_seconds" "Time from a change to its acknowledgement.";
-        timer: Timer "" "The same for the reference's names.";
+        cost_sum: Counter "nacrite_push_cost_milliseconds_total" "Time from changes to their acknowledgement, of all pushes.";
+        cost_max: Gauge "nacrite_push_cost_milliseconds_max" "The longest of them.";
     }
 
     /// Consensus.
@@ -84,7 +78,6 @@ families! {
     /// The state store.
     StoreMetrics {
         behind: Gauge "nacrite_store_behind_bytes" "Bytes applied but not yet in the state store.";
-        sync: Histogram "nacrite_store_sync_seconds" "Time of one durable commit of the state store.";
         cold_reads: Counter "nacrite_store_cold_reads_total" "Contents read from disk because no cache held them.";
     }
 
@@ -99,14 +92,5 @@ families! {
         subscribers_v2: Gauge "nacrite_naming_grpc_subscribers" "gRPC connections that subscribe to a service.";
         listeners_v1: Gauge "nacrite_config_poll_listeners" "Configs listened to by long polls.";
         listeners_v2: Gauge "nacrite_config_grpc_listeners" "Configs listened to over gRPC.";
-    }
-}
-
-impl PushMetrics {
-    /// Counts an acknowledged push; `micros` since the change that caused it.
-    pub fn acknowledged(&self, micros: u64) {
-        self.acked.inc();
-        self.cost.record(micros);
-        self.timer.record(micros);
     }
 }

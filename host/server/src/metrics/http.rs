@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::nacos::{ConfigTimings, Exceptions};
 use super::text::{Exposition, seconds};
 use super::value::{Counter, Gauge, Histogram, Timer};
 
@@ -66,6 +67,21 @@ pub struct HttpMetrics {
     pub panics: Counter,
     /// Polls that are parked now.
     pub polls_parked: Gauge,
+    /// Config reads and writes, as the reference times them.
+    pub config: ConfigTimings,
+    /// Failures of configs, as the reference counts them.
+    pub exceptions: Exceptions,
+}
+
+/// What a request asks of configs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigRequest {
+    /// One config.
+    Read,
+    /// A publish or a removal.
+    Write,
+    /// Those that match a pattern.
+    Search,
 }
 
 #[derive(Debug)]
@@ -93,6 +109,8 @@ impl HttpMetrics {
             requests_refused: Counter::default(),
             panics: Counter::default(),
             polls_parked: Gauge::default(),
+            config: ConfigTimings::default(),
+            exceptions: Exceptions::default(),
         })
     }
 
@@ -102,6 +120,20 @@ impl HttpMetrics {
         let class = usize::from(status / 100).clamp(1, 5) - 1;
         route.by_status[class].record(micros);
         self.latency[route.label.class as usize].record(micros);
+    }
+
+    /// Counts what a request did to configs; beside [`answered`](Self::answered).
+    pub fn config_answered(&self, done: ConfigRequest, status: u16, micros: u64) {
+        match done {
+            ConfigRequest::Read => self.config.read.record(micros),
+            ConfigRequest::Write => self.config.write.record(micros),
+            ConfigRequest::Search => self.config.searches.inc(),
+        }
+        match status {
+            400 => self.exceptions.illegal_argument.inc(),
+            500.. => self.exceptions.nacos.inc(),
+            _ => {}
+        }
     }
 
     /// Counts a connection until the guard is dropped.
@@ -197,6 +229,7 @@ impl HttpMetrics {
             .iter()
             .flat_map(|route| &route.by_status)
             .for_each(Timer::rotate);
+        self.config.rotate();
     }
 
     /// The reference's own family for HTTP requests.

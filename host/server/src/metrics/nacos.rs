@@ -12,8 +12,6 @@ pub struct ConfigTimings {
     pub read: Timer,
     /// One publish or removal.
     pub write: Timer,
-    /// From a change to a listener's notification.
-    pub notify: Timer,
     /// Searches by pattern.
     pub searches: Counter,
 }
@@ -22,7 +20,6 @@ impl ConfigTimings {
     pub(super) fn rotate(&self) {
         self.read.rotate();
         self.write.rotate();
-        self.notify.rotate();
     }
 }
 
@@ -33,17 +30,12 @@ pub struct Exceptions {
     pub illegal_argument: Counter,
     /// Config requests that failed for another reason of the domain.
     pub nacos: Counter,
-    /// Notifications of a config change that failed.
-    pub config_notify: Counter,
-    /// Reads or writes of the store that failed.
-    pub db: Counter,
 }
 
 pub(super) fn render(metrics: &Metrics, text: &mut Exposition) {
-    let (push, totals, config) = (&metrics.push, &metrics.totals, &metrics.config);
+    let (push, totals, config) = (&metrics.push, &metrics.totals, &metrics.http.config);
     let count = |counter: &Counter| counter.get() as i64;
-    let acked = push.timer.count();
-    let millis = push.timer.sum() / 1_000;
+    let (acked, millis) = (push.acked.get(), push.cost_sum.get());
     let naming = [
         ("serviceCount", totals.services.get()),
         ("ipCount", totals.instances.get()),
@@ -51,7 +43,7 @@ pub(super) fn render(metrics: &Metrics, text: &mut Exposition) {
             "subscriberCount",
             totals.subscribers_v1.get() + totals.subscribers_v2.get(),
         ),
-        ("maxPushCost", (push.timer.max() / 1_000) as i64),
+        ("maxPushCost", push.cost_max.get()),
         (
             "avgPushCost",
             millis
@@ -115,7 +107,6 @@ pub(super) fn render(metrics: &Metrics, text: &mut Exposition) {
     let timers = [
         ("readConfigRt", &config.read),
         ("writeConfigRt", &config.write),
-        ("notifyRt", &config.notify),
     ];
     text.family(
         "nacos_timer_seconds",
@@ -141,14 +132,12 @@ pub(super) fn render(metrics: &Metrics, text: &mut Exposition) {
             seconds(timer.max()),
         );
     }
-    let exceptions = &metrics.exceptions;
+    let exceptions = &metrics.http.exceptions;
     text.family("nacos_exception_total", "counter", "Failures by module.");
     for (name, counter) in [
         ("illegalArgument", &exceptions.illegal_argument),
         ("nacos", &exceptions.nacos),
-        ("configNotify", &exceptions.config_notify),
         ("unhealth", &metrics.queue.refused),
-        ("db", &exceptions.db),
     ] {
         text.sample(
             "nacos_exception_total",

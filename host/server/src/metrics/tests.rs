@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::http::LatencyClass;
+use super::http::ConfigRequest;
 use super::*;
 
 fn metrics() -> Arc<Metrics> {
@@ -104,10 +105,14 @@ fn every_recording_moves_the_names_that_tell_of_it() {
             ],
         ),
         (
-            |m| m.push.acknowledged(7_000),
+            |m| {
+                m.push.acked.set(1);
+                m.push.cost_sum.set(7);
+                m.push.cost_max.set(7);
+            },
             &[
                 "nacrite_push_acked_total",
-                "nacrite_push_cost_seconds_sum",
+                "nacrite_push_cost_milliseconds_total",
                 "nacos_monitor{module=\"naming\",name=\"maxPushCost\"}",
                 "nacos_monitor{module=\"naming\",name=\"avgPushCost\"}",
                 "nacos_monitor{module=\"naming\",name=\"totalPushCostForAvg\"}",
@@ -137,7 +142,7 @@ fn every_recording_moves_the_names_that_tell_of_it() {
         ),
         (|m| m.store.behind.set(4), &["nacrite_store_behind_bytes"]),
         (
-            |m| m.config.read.record(3),
+            |m| m.http.config.read.record(3),
             &[
                 "nacos_timer_seconds_count{module=\"config\",name=\"readConfigRt\"}",
                 "nacos_timer_seconds_max{module=\"config\",name=\"readConfigRt\"}",
@@ -145,7 +150,7 @@ fn every_recording_moves_the_names_that_tell_of_it() {
             ],
         ),
         (
-            |m| m.config.write.record(3),
+            |m| m.http.config.write.record(3),
             &["nacos_monitor{module=\"config\",name=\"publish\"}"],
         ),
         (
@@ -175,8 +180,11 @@ fn every_recording_moves_the_names_that_tell_of_it() {
             &["nacos_config_subscriber{version=\"v2\"}"],
         ),
         (
-            |m| m.exceptions.db.inc(),
-            &["nacos_exception_total{module=\"config\",name=\"db\"}"],
+            |m| m.http.config_answered(ConfigRequest::Search, 400, 1),
+            &[
+                "nacos_monitor{module=\"config\",name=\"fuzzySearch\"}",
+                "nacos_exception_total{module=\"config\",name=\"illegalArgument\"}",
+            ],
         ),
         (
             |m| m.log_lines_dropped.inc(),
@@ -210,7 +218,7 @@ fn the_callback_fills_in_totals_before_each_scrape() {
 fn maxima_pass_and_the_uptime_grows() {
     let metrics = metrics();
     let start = Instant::now();
-    metrics.config.read.record(3_000_000);
+    metrics.http.config.read.record(3_000_000);
     let max = "nacos_timer_seconds_max{module=\"config\",name=\"readConfigRt\"}";
     let seen = [61, 62, 122, 200]
         .map(|seconds| samples(&metrics.render_at(start + Duration::from_secs(seconds)))[max]);
