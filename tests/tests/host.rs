@@ -397,7 +397,7 @@ const BAD: &[(&str, &str, &str, u16, &str)] = &[
         400,
         "",
     ),
-    ("POST", "/v1/cs/configs", "dataId=d&group=g", 400, "content"),
+    ("POST", "/v1/cs/configs", "dataId=d&group=g", 500, "content"),
     (
         "POST",
         "/v1/cs/configs",
