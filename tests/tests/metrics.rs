@@ -104,6 +104,8 @@ fn every_metric_moves() {
     let (length, from) = socket.recv_from(&mut buffer).expect("a push comes");
     let push: serde_json::Value =
         serde_json::from_slice(&buffer[..length]).expect("a small push is plain");
+    // Costs are counted in milliseconds.
+    thread::sleep(Duration::from_millis(20));
     let seen = &push["lastRefTime"];
     let ack = format!(r#"{{"type":"push-ack","lastRefTime":"{seen}","data":""}}"#);
     socket
