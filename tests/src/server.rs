@@ -80,6 +80,9 @@ pub fn free_port() -> u16 {
     // given out twice: its server may not have started yet.
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = (std::process::id() % 1_000) as u16 * 8;
+    // A port given out is not listened on at once: the next test of this process takes another.
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let start = start + GIVEN.fetch_add(3, Ordering::Relaxed);
     (0..8_000)
         .map(|_| 20_000 + start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 8_000)
         .find(|port| free(*port) && ABOVE.iter().all(|above| free(port + above)))

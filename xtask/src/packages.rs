@@ -56,6 +56,33 @@ pub(crate) const FOR_DENY: &[Package] = &[
     },
 ];
 
+/// For test programs that need more than the workspace.
+pub(crate) const FOR_TESTS: &[(&str, &[Package])] = &[
+    ("probes", &[program("mariadbd", "mariadb-server")]),
+    (
+        "spring",
+        &[
+            program("java", "openjdk-17-jdk-headless"),
+            program("mvn", "maven"),
+        ],
+    ),
+    (
+        "udp",
+        &[program("ip", "iproute2"), program("unshare", "util-linux")],
+    ),
+];
+
+/// Sees to what these test programs need.
+///
+/// # Errors
+/// When something is missing and cannot be installed.
+pub(crate) fn ensure_for_tests(tests: &[&str]) -> Result<(), Failure> {
+    FOR_TESTS
+        .iter()
+        .filter(|(test, _)| tests.contains(test))
+        .try_for_each(|(_, packages)| ensure(packages))
+}
+
 impl Package {
     fn is_there(&self) -> bool {
         match self.seen {

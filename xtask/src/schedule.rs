@@ -11,7 +11,7 @@ use crate::counts::{self, Counts};
 use crate::process::{End, run_logged, tail};
 use crate::stages::{Lane, Needs, STAGES, Stage};
 use crate::workspace::{cargo, has_program, own_binary, root, target_folder};
-use crate::{Failure, process};
+use crate::{Failure, packages, process};
 
 /// Stages of the waiting lane that run at once.
 const WAITING_AT_ONCE: usize = 4;
@@ -221,6 +221,10 @@ impl Run {
             count =
                 |text| counts::of_closing_line(text).unwrap_or_else(|| counts::of_cargo_test(text));
         } else {
+            // A test that misses a program fails and says so; here is only why nothing was installed.
+            if let Err(why) = packages::ensure_for_tests(stage.tests) {
+                println!("{}: {why}", stage.name);
+            }
             command = cargo();
             // The whole workspace, so that features unify as in the build.
             command.args(["test", "--workspace", "--no-fail-fast"]);

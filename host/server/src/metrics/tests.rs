@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::http::LatencyClass;
 use super::http::ConfigRequest;
+use super::http::LatencyClass;
 use super::*;
 
 fn metrics() -> Arc<Metrics> {

@@ -58,8 +58,9 @@ class Calls {
     }
 
     @GetMapping("/instances")
-    List<Integer> instances() {
-        return discovery.getInstances("trial").stream().map(i -> i.getPort()).sorted().toList();
+    String instances() {
+        List<Integer> ports = discovery.getInstances("trial").stream().map(i -> i.getPort()).sorted().toList();
+        return ports.toString();
     }
 
     @GetMapping("/call")
