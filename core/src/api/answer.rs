@@ -175,6 +175,28 @@ pub fn iso_millis(wall: u64) -> String {
     out
 }
 
+/// `Sat, 21 Nov 2026 01:12:25 GMT`; milliseconds since 1970.
+#[must_use]
+pub(super) fn http_date(wall: u64) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let iso = iso_millis(wall);
+    // `2026-11-21T01:12:25.817`; only a year past 9999 is not of this shape.
+    let part = |from: usize, to: usize| iso.get(from..to).unwrap_or_default();
+    let month = part(5, 7)
+        .parse::<usize>()
+        .map_or("", |m| MONTHS[(m - 1) % 12]);
+    format!(
+        "{}, {} {month} {} {} GMT",
+        DAYS[(wall / 86_400_000 % 7) as usize],
+        part(8, 10),
+        part(0, 4),
+        part(11, 19),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -197,5 +219,14 @@ mod tests {
             push_json_string(&mut out, &text);
             prop_assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn dates_are_those_of_http() {
+        assert_eq!(http_date(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(
+            http_date(1_795_223_545_817),
+            "Sat, 21 Nov 2026 01:12:25 GMT"
+        );
     }
 }

@@ -146,7 +146,7 @@ const SERVER: &[Route] = &[
 ];
 
 /// Whether an id means the default namespace.
-fn is_default(id: &str) -> bool {
+pub(in crate::api) fn is_default(id: &str) -> bool {
     id.is_empty() || id == DEFAULT_NAMESPACE
 }
 

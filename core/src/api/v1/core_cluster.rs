@@ -1,6 +1,6 @@
 //! `/v1/core` (the members of the cluster) and the page of the address server.
 
-use alloc::{format, string::String};
+use alloc::{collections::BTreeMap, format, string::String};
 
 use serde_json::{Value, json};
 
@@ -112,13 +112,29 @@ fn address(server: &ServerFacts) -> String {
 /// A member as all generations show it; milliseconds since 1970 for when it was last heard of.
 #[must_use]
 pub fn member_json(server: &ServerFacts, wall: u64) -> Value {
+    let raft = server.port.saturating_sub(1_000);
+    let groups: BTreeMap<&str, Value> = [
+        "naming_instance_metadata",
+        "naming_persistent_service_v2",
+        "naming_service_metadata",
+    ]
+    .into_iter()
+    .map(|group| {
+        let at = format!("{}:{raft}", server.ip);
+        (
+            group,
+            json!({ "leader": &*at, "raftGroupMember": [&*at], "term": 1 }),
+        )
+    })
+    .collect();
     json!({
         "ip": &*server.ip,
         "port": server.port,
         "state": "UP",
         "extendInfo": {
             "lastRefreshTime": wall,
-            "raftPort": format!("{}", server.port.saturating_sub(1_000)),
+            "raftMetaData": { "metaDataMap": groups },
+            "raftPort": format!("{raft}"),
             "readyToUpgrade": true,
             "supportGrayModel": true,
             "version": &*server.version,

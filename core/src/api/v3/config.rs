@@ -2,6 +2,7 @@
 
 use crate::api::{
     Area, Check, Kind, Method, Param, Right, Route,
+    v1::config::transfer::POLICY,
     wrapped::{PAGE, SIZE, config, history, operator},
 };
 
@@ -53,6 +54,20 @@ pub(super) const SEARCH: &[Param] = &[
     Param::text("type", "types, comma-separated"),
     Param::text("configDetail", "text in the content; * stands for anything"),
     Param::text("search", "blur or accurate").default("blur"),
+];
+
+const IDS: Param = Param::of(
+    "ids",
+    Kind::List,
+    "ids of configs; all of the names if blank",
+);
+/// What is exported.
+pub(super) const EXPORT: &[Param] = &[
+    Param::text("dataId", "data id"),
+    Param::text("groupName", "group"),
+    NAMESPACE,
+    Param::text("appName", "application"),
+    IDS,
 ];
 
 const READ: Route = Route {
@@ -156,6 +171,42 @@ pub(super) const CONFIGS: &[Route] = &[
         summary: "Lists what an address listens to.",
         make: config::listened,
         ..READ
+    },
+];
+
+/// Configs taken to another place.
+pub(super) const TRANSFERS: &[Route] = &[
+    Route {
+        path: "/v3/admin/cs/config/export",
+        params: EXPORT,
+        check: Check::None,
+        summary: "Exports configs as an archive with all that is known of them.",
+        make: config::export,
+        ..READ
+    },
+    Route {
+        methods: &[Method::Post],
+        path: "/v3/admin/cs/config/import",
+        params: &[
+            NAMESPACE,
+            POLICY,
+            Param::text("src_user", "who publishes, for the history"),
+        ],
+        summary: "Imports the configs of an archive (form part `file`).",
+        make: config::import_admin,
+        ..WRITE
+    },
+    Route {
+        methods: &[Method::Post],
+        path: "/v3/admin/cs/config/clone",
+        params: &[
+            Param::text("namespaceId", "namespace to clone into").required(),
+            POLICY,
+            Param::text("src_user", "who publishes, for the history"),
+        ],
+        summary: "Clones configs (body: list of configId, targetDataId, targetGroupName) into a namespace.",
+        make: config::clone_admin,
+        ..WRITE
     },
 ];
 

@@ -2,12 +2,14 @@
 
 use super::{
     config::{
-        DATA_ID, GROUP as CONFIG_GROUP, KEY, NAMESPACE as CONFIG_NAMESPACE, PUBLISH, SEARCH, TAG,
+        DATA_ID, EXPORT, GROUP as CONFIG_GROUP, KEY, NAMESPACE as CONFIG_NAMESPACE, PUBLISH,
+        SEARCH, TAG,
     },
     naming::{CLUSTER_FORM, SERVICE_FORM, SERVICE_LIST, SUBSCRIBERS},
 };
 use crate::api::{
     Kind, Method, Param, Right, Route,
+    v1::config::transfer::POLICY,
     v1::naming::{CLUSTER, GROUP, NAMESPACE, SERVICE, instance::REGISTER},
     wrapped::{PAGE, SIZE, cluster, config, history, instance, namespace, service, state},
 };
@@ -244,6 +246,44 @@ pub(super) const CONFIGS: &[Route] = &[
         right: Right::ReadConfig,
         summary: "Lists the configs of a namespace.",
         make: config::configs_v3,
+        ..Route::V3
+    },
+];
+
+/// Configs taken to another place.
+pub(super) const TRANSFERS: &[Route] = &[
+    Route {
+        path: "/v3/console/cs/config/export2",
+        params: EXPORT,
+        right: Right::ReadConfig,
+        summary: "Exports configs as an archive with all that is known of them.",
+        make: config::export,
+        ..Route::V3
+    },
+    Route {
+        methods: &[Method::Post],
+        path: "/v3/console/cs/config/import",
+        params: &[
+            CONFIG_NAMESPACE,
+            POLICY,
+            Param::text("srcUser", "who publishes, for the history"),
+        ],
+        right: Right::WriteConfig,
+        summary: "Imports the configs of an archive (form part `file`).",
+        make: config::import_console,
+        ..Route::V3
+    },
+    Route {
+        methods: &[Method::Post],
+        path: "/v3/console/cs/config/clone",
+        params: &[
+            Param::text("targetNamespaceId", "namespace to clone into").required(),
+            POLICY,
+            Param::text("srcUser", "who publishes, for the history"),
+        ],
+        right: Right::WriteConfig,
+        summary: "Clones configs (body: list of cfgId, dataId, group) into a namespace.",
+        make: config::clone_console,
         ..Route::V3
     },
 ];

@@ -18,9 +18,11 @@ pub const TABLES: &[&[Route]] = &[
     core::NAMESPACES,
     core::CLUSTER,
     config::CONFIGS,
+    config::TRANSFERS,
     config::HISTORY,
     config::OPERATIONS,
     console::CORE,
     console::CONFIGS,
+    console::TRANSFERS,
     console::SERVICES,
 ];

@@ -8,53 +8,12 @@ use serde_json::{Value, json};
 
 use super::{data, not_supported, ok};
 use crate::{
-    api::{Answer, Args, Call, Fault, Plan, ServerFacts},
+    api::{Answer, Args, Call, Fault, Plan, v1::core_cluster::member_json},
     node::{
         op::{Op, Question},
         reply::{Connection, Reply},
     },
 };
-
-/// This server as a member.
-#[must_use]
-pub(in crate::api) fn member_json(server: &ServerFacts, wall: u64) -> Value {
-    let raft = server.port.saturating_sub(1_000);
-    let groups: BTreeMap<&str, Value> = [
-        "naming_instance_metadata",
-        "naming_persistent_service_v2",
-        "naming_service_metadata",
-    ]
-    .into_iter()
-    .map(|group| {
-        let at = format!("{}:{raft}", server.ip);
-        (
-            group,
-            json!({ "leader": &*at, "raftGroupMember": [&*at], "term": 1 }),
-        )
-    })
-    .collect();
-    json!({
-        "ip": &*server.ip,
-        "port": server.port,
-        "state": "UP",
-        "extendInfo": {
-            "lastRefreshTime": wall,
-            "raftMetaData": { "metaDataMap": groups },
-            "raftPort": format!("{raft}"),
-            "readyToUpgrade": true,
-            "supportGrayModel": true,
-            "version": &*server.version,
-        },
-        "address": format!("{}:{}", server.ip, server.port),
-        "failAccessCnt": 0,
-        "abilities": {
-            "remoteAbility": { "supportRemoteConnection": true, "grpcReportEnabled": true },
-            "configAbility": { "supportRemoteMetrics": false },
-            "namingAbility": { "supportJraft": true },
-        },
-        "grpcReportEnabled": true,
-    })
-}
 
 fn member_of(call: &Call<'_>) -> Value {
     member_json(call.server, call.now.wall)

@@ -4,56 +4,30 @@ use alloc::{boxed::Box, format, vec::Vec};
 
 use serde_json::{Value, json};
 
-use super::{
-    config::{given, key_of, tenant, text},
-    data, page_json, positive_page,
-};
+use super::{config::key_of, data, page_json, positive_page};
 use crate::{
-    api::{Answer, Args, Fault, Plan, RowsQuery, answer::iso_millis},
-    config::{HistoryOp, HistoryRow, history_key, history_prefix, read_history_key},
-    log::{Row, Table},
+    api::{
+        Answer, Args, Fault, Plan, RowsQuery,
+        v1::config::{
+            content::text,
+            given,
+            history::{LOOKED_THROUGH, history_json, read},
+        },
+    },
+    config::{HistoryOp, HistoryRow, history_key, history_prefix},
+    log::Table,
     model::ConfigKey,
 };
 
 /// Rows of one page, at most.
 const MAX_PAGE: usize = 500;
-/// Rows that are looked through for the one before.
-const LOOKED_THROUGH: usize = 1_000;
 /// When every row was created, as the reference's databases say: its column has a default that nobody overwrites.
 const CREATED: u64 = 1_273_017_600_000;
 
 type Shown = (u64, ConfigKey, HistoryRow);
 
-fn read(row: &Row) -> Option<Shown> {
-    let (key, nid) = read_history_key(&row.key)?;
-    Some((nid, key, HistoryRow::decode(&row.value).ok()?))
-}
-
-/// `I`, `U` or `D` in the ten characters of the reference's column.
-fn op_type(row: &HistoryRow) -> Value {
-    format!("{:<10}", row.op.letter()).into()
-}
-
 fn json_v2((nid, key, row): &Shown) -> Value {
-    json!({
-        "id": format!("{nid}"),
-        "lastId": -1,
-        "dataId": &*key.data_id,
-        "group": &*key.group,
-        "tenant": tenant(&key.namespace),
-        "appName": &*row.version.app,
-        "md5": null,
-        "content": null,
-        "srcIp": given(&row.ip),
-        "srcUser": given(&row.user),
-        "opType": op_type(row),
-        "publishType": row.publish_type(),
-        "grayName": row.gray_name().as_deref().unwrap_or_default(),
-        "extInfo": row.ext_info(),
-        "createdTime": format!("{}+00:00", iso_millis(CREATED)),
-        "lastModifiedTime": format!("{}+00:00", iso_millis(row.stamp)),
-        "encryptedDataKey": null,
-    })
+    history_json(*nid, key, row)
 }
 
 fn json_v3((nid, key, row): &Shown) -> Value {
@@ -69,7 +43,7 @@ fn json_v3((nid, key, row): &Shown) -> Value {
         "modifyTime": row.stamp,
         "srcIp": given(&row.ip),
         "srcUser": given(&row.user),
-        "opType": op_type(row),
+        "opType": format!("{:<10}", row.op.letter()),
         "publishType": row.publish_type(),
     })
 }
@@ -132,7 +106,10 @@ fn one(
             Plan::Contents {
                 indexes: Vec::from([found.2.version.content.index]),
                 then: Box::new(move |contents, _| {
-                    Plan::Answer(data(&show(&found, text(contents.first()))))
+                    Plan::Answer(data(&show(
+                        &found,
+                        text(contents.first().and_then(Option::as_ref)),
+                    )))
                 }),
             }
         }),

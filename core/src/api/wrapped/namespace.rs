@@ -1,61 +1,31 @@
 //! Namespaces in the `Result` wrapper.
 
-use alloc::{format, string::String, vec::Vec};
-
-use serde_json::{Value, json};
+use alloc::{format, string::String};
 
 use super::{data, done};
 use crate::{
-    api::{Answer, Args, Fault, Generation, Plan},
+    api::{
+        Answer, Args, Fault, Generation, Plan,
+        console::{is_default, is_namespace_name, namespaces_json, one_namespace_json},
+    },
     model::DEFAULT_NAMESPACE,
     node::{op::Op, reply::Refusal},
-    view::{NamespaceItem, Reading},
 };
-
-/// Most configs of a namespace, as answers show it; nobody enforces it.
-const QUOTA: u32 = 200;
 
 /// Longest id.
 const ID_LENGTH: usize = 128;
 
-/// The default namespace, as a generation spells it.
-fn builtin_json(view: &dyn Reading, generation: Generation) -> Value {
-    json!({
-        "namespace": if generation == Generation::V3 { DEFAULT_NAMESPACE } else { "" },
-        "namespaceShowName": "public",
-        "namespaceDesc": "Default Namespace",
-        "quota": QUOTA,
-        "configCount": view.config_count(DEFAULT_NAMESPACE),
-        "type": 0,
-    })
-}
-
-fn namespace_json(
-    view: &dyn Reading,
-    generation: Generation,
-    id: &str,
-    item: &NamespaceItem,
-) -> Value {
-    json!({
-        "namespace": id,
-        "namespaceShowName": &*item.name,
-        "namespaceDesc": &*item.desc,
-        "quota": QUOTA,
-        "configCount": view.config_count(id),
-        // 2.x writes another number for what people made.
-        "type": if generation == Generation::V3 { 1 } else { 2 },
-    })
+/// Id of the default namespace and number of the type of all others, as a generation has them.
+fn spelling(generation: Generation) -> (&'static str, u8) {
+    match generation {
+        Generation::V3 => (DEFAULT_NAMESPACE, 1),
+        _ => ("", 2),
+    }
 }
 
 fn all(args: &Args<'_>, generation: Generation) -> Plan {
-    let view = args.call().view;
-    let others = view.namespaces();
-    let others = others
-        .iter()
-        .map(|(id, item)| namespace_json(view, generation, id, item));
-    let all: Vec<Value> = core::iter::once(builtin_json(view, generation))
-        .chain(others)
-        .collect();
+    let (default_id, kind) = spelling(generation);
+    let all = namespaces_json(args.call().view, default_id, kind);
     Plan::Answer(data(&all))
 }
 
@@ -70,15 +40,10 @@ pub(in crate::api) fn list_v3(args: &Args<'_>) -> Result<Plan, Fault> {
 }
 
 fn one(args: &Args<'_>, generation: Generation) -> Result<Plan, Fault> {
-    let (id, view) = (args.text("namespaceId"), args.call().view);
-    let shown = if is_default(id) {
-        builtin_json(view, generation)
-    } else {
-        let item = view
-            .namespace(id)
-            .ok_or_else(|| Fault::detail(404, 22_001, format!("namespaceId [ {id} ] not exist")))?;
-        namespace_json(view, generation, id, &item)
-    };
+    let id = args.text("namespaceId");
+    let (default_id, kind) = spelling(generation);
+    let shown = one_namespace_json(args.call().view, id, default_id, kind)
+        .ok_or_else(|| Fault::detail(404, 22_001, format!("namespaceId [ {id} ] not exist")))?;
     Ok(Plan::Answer(data(&shown)))
 }
 
@@ -90,10 +55,6 @@ pub(in crate::api) fn detail_v2(args: &Args<'_>) -> Result<Plan, Fault> {
 /// v3's one namespace.
 pub(in crate::api) fn detail_v3(args: &Args<'_>) -> Result<Plan, Fault> {
     one(args, Generation::V3)
-}
-
-fn is_default(id: &str) -> bool {
-    id.is_empty() || id == DEFAULT_NAMESPACE
 }
 
 /// What a form must carry; here a blank value counts as given.
@@ -123,7 +84,7 @@ fn checked_id(id: &str) -> Result<(), Fault> {
 }
 
 fn checked_name(name: &str) -> Result<(), Fault> {
-    if name.contains(['@', '#', '$', '%', '^', '&', '*']) {
+    if !is_namespace_name(name) {
         return Err(illegal(format!(
             "namespaceName [{name}] contains illegal char"
         )));

@@ -48,12 +48,16 @@ pub const ROUTES: &[Route] = &[
     },
 ];
 
-/// Whose quotas a request means; the namespace's if it names both.
-fn of(args: &Args<'_>) -> Option<CapacityOf> {
-    match (args.text("tenant"), args.text("group")) {
+/// Whose quotas a request means, by the names of its parameters; the namespace's if it names both.
+pub(in crate::api) fn capacity_of(
+    args: &Args<'_>,
+    namespace: &str,
+    group: &str,
+) -> Option<CapacityOf> {
+    match (args.text(namespace), args.text(group)) {
         ("", "") => None,
-        ("", _) => Some(CapacityOf::Group(args.shared("group"))),
-        (_, _) => Some(CapacityOf::Namespace(args.shared("tenant"))),
+        ("", _) => Some(CapacityOf::Group(args.shared(group))),
+        (_, _) => Some(CapacityOf::Namespace(args.shared(namespace))),
     }
 }
 
@@ -92,7 +96,7 @@ pub fn capacity_json(view: &dyn Reading, server: &ServerFacts, of: &CapacityOf) 
 }
 
 fn show(args: &Args<'_>) -> Result<Plan, Fault> {
-    let Some(of) = of(args) else {
+    let Some(of) = capacity_of(args, "tenant", "group") else {
         return Ok(nobody());
     };
     let call = args.call();
@@ -104,22 +108,27 @@ fn show(args: &Args<'_>) -> Result<Plan, Fault> {
     Ok(Plan::Answer(rest(200, None, &shown)))
 }
 
-fn set(args: &Args<'_>) -> Result<Plan, Fault> {
-    let Some(of) = of(args) else {
-        return Ok(nobody());
-    };
+/// What a request changes.
+pub(in crate::api) fn change(args: &Args<'_>) -> CapacityChange {
     // What is negative means the default, as 0 does.
     let number = |name: &str| {
         args.given(name)
             .filter(|v| !v.is_empty())
             .map(|_| u32::try_from(args.int(name)).unwrap_or(0))
     };
-    let change = CapacityChange {
+    CapacityChange {
         quota: number("quota"),
         max_size: number("maxSize"),
         max_aggr_count: number("maxAggrCount"),
         max_aggr_size: number("maxAggrSize"),
+    }
+}
+
+fn set(args: &Args<'_>) -> Result<Plan, Fault> {
+    let Some(of) = capacity_of(args, "tenant", "group") else {
+        return Ok(nobody());
     };
+    let change = change(args);
     if change == CapacityChange::default() {
         let text = "The parameters quota, maxSize, maxAggrCount, maxAggrSize cannot be empty at the same time";
         return Ok(Plan::Answer(rest(400, Some(text), &Value::Null)));

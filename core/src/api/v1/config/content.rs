@@ -8,7 +8,7 @@ use super::{CLIENT, DATA_ID, GROUP, TENANT, config_info, given, json_answer, key
 use crate::{
     api::{
         Answer, Args, Body, Compat, Fault, Kind, Method, Param, Plan, Right, Route,
-        answer::iso_millis,
+        answer::http_date,
     },
     config::{Effective, effective, effective_tagged},
     model::{ConfigItem, ConfigKey, ConfigType, ContentRef, GrayRule, Md5},
@@ -114,7 +114,7 @@ pub(super) fn check_names(args: &Args<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-fn is_name(text: &str) -> bool {
+pub(in crate::api) fn is_name(text: &str) -> bool {
     text.chars()
         .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ':'))
 }
@@ -123,9 +123,26 @@ fn utf16(text: &str) -> usize {
     text.encode_utf16().count()
 }
 
-/// What is refused of what goes with a content. `Err` has the words.
-pub(super) fn check_attributes(args: &Args<'_>) -> Result<(), &'static str> {
-    let tags = args.text("config_tags");
+/// What is refused of a content, by its length, and of the tag of its gray version.
+pub(in crate::api) fn check_content(args: &Args<'_>, content: &str) -> Result<(), Fault> {
+    let most = args.call().server.max_content;
+    // No text has more UTF-16 units than bytes, so that the usual one is not counted.
+    if content.len() > most && utf16(content) > most {
+        return Err(Fault::Argument(format!("invalid content, over {most}")));
+    }
+    let tag = args.text("tag");
+    if !is_name(tag) {
+        return Err(Fault::Argument(format!("invalid tag : {tag}")));
+    }
+    if utf16(tag) > 16 {
+        return Err(Fault::Argument("too long tag, over 16".into()));
+    }
+    Ok(())
+}
+
+/// What is refused of what goes with a content; `tags` is the name of the parameter with its tags. `Err` has the words.
+pub(in crate::api) fn check_attributes(args: &Args<'_>, tags: &str) -> Result<(), &'static str> {
+    let tags = args.text(tags);
     if tags.trim_end_matches(',').split(',').count() > 5 {
         return Err("too much config_tags, over 5");
     }
@@ -163,56 +180,19 @@ fn publish(args: &Args<'_>) -> Result<Plan, Fault> {
     if content.trim().is_empty() {
         return Err(Fault::Argument(format!("content is blank : {content}")));
     }
-    let most = call.server.max_content;
-    // No text has more UTF-16 units than bytes, so that the usual one is not counted.
-    if content.len() > most && utf16(content) > most {
-        return Err(Fault::Argument(format!("invalid content, over {most}")));
-    }
-    let tag = args.text("tag");
-    if !is_name(tag) {
-        return Err(Fault::Argument(format!("invalid tag : {tag}")));
-    }
-    if utf16(tag) > 16 {
-        return Err(Fault::Argument("too long tag, over 16".into()));
-    }
+    check_content(args, content)?;
     let compat = call.server.compat;
-    check_attributes(args).map_err(|words| refused(Fault::business(400, words), compat))?;
-    let beta = (call.header)("betaips").unwrap_or_default();
-    let gray = if !beta.trim().is_empty() {
-        Some(GrayRule::Beta { ips: beta.into() })
-    } else if !tag.is_empty() {
-        Some(GrayRule::Tag { tag: tag.into() })
-    } else {
-        None
-    };
+    check_attributes(args, "config_tags")
+        .map_err(|words| refused(Fault::business(400, words), compat))?;
     let user = match args.text("src_user") {
         "" => args.shared("username"),
         user => user.into(),
     };
-    let bytes = content.as_bytes().to_vec();
-    let publish = Publish {
-        key: key_of(args),
-        content: content_of(&bytes),
-        kind: ConfigType::parse(args.text("type")),
-        app: args.shared("appName"),
-        desc: args.shared("desc"),
-        usage: args.shared("use"),
-        effect: args.shared("effect"),
-        schema: args.shared("schema"),
-        tags: args.shared("config_tags"),
-        encrypted_data_key: args.shared("encryptedDataKey"),
-        gray,
-        cas: (call.header)("casmd5")
-            .filter(|cas| !cas.trim().is_empty())
-            .map(Arc::from),
-        create_only: false,
-        user,
-        ip: call.ip.into(),
-    };
+    let publish = publish_of(args, key_of(args), content, "config_tags", user);
     let telling = args.telling();
     Ok(Plan::Submit {
         op: Op::Publish(Box::new(publish)),
-        content: Some(bytes),
+        content: Some(content.as_bytes().to_vec()),
         then: Box::new(move |answered, _| {
             Plan::Answer(match answered {
                 Ok(_) => json_answer("true"),
@@ -220,6 +200,44 @@ fn publish(args: &Args<'_>) -> Result<Plan, Fault> {
             })
         }),
     })
+}
+
+/// What a request publishes; `tags` is the name of the parameter with its tags.
+pub(in crate::api) fn publish_of(
+    args: &Args<'_>,
+    key: ConfigKey,
+    content: &str,
+    tags: &str,
+    user: Arc<str>,
+) -> Publish {
+    let call = args.call();
+    let beta = (call.header)("betaips").unwrap_or_default();
+    let tag = args.text("tag");
+    let gray = if !beta.trim().is_empty() {
+        Some(GrayRule::Beta { ips: beta.into() })
+    } else if !tag.is_empty() {
+        Some(GrayRule::Tag { tag: tag.into() })
+    } else {
+        None
+    };
+    let cas = (call.header)("casmd5").filter(|cas| !cas.trim().is_empty());
+    Publish {
+        key,
+        content: content_of(content.as_bytes()),
+        kind: ConfigType::parse(args.text("type")),
+        app: args.shared("appName"),
+        desc: args.shared("desc"),
+        usage: args.shared("use"),
+        effect: args.shared("effect"),
+        schema: args.shared("schema"),
+        tags: args.shared(tags),
+        encrypted_data_key: args.shared("encryptedDataKey"),
+        gray,
+        cas: cas.map(Arc::from),
+        create_only: false,
+        user,
+        ip: call.ip.into(),
+    }
 }
 
 /// What is known of a content before it is published.
@@ -257,7 +275,7 @@ fn get(args: &Args<'_>) -> Result<Plan, Fault> {
 }
 
 /// A tag that is asked for is not replaced by the formal version, one of the header is.
-fn version_for<'a>(
+pub(in crate::api) fn version_for<'a>(
     item: &'a ConfigItem,
     ip: &str,
     asked: &str,
@@ -297,27 +315,6 @@ fn content(found: Effective<'_>) -> Answer {
     .not_cached()
 }
 
-/// `Sat, 21 Nov 2026 01:12:25 GMT`; milliseconds since 1970.
-fn http_date(wall: u64) -> String {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    let iso = iso_millis(wall);
-    // `2026-11-21T01:12:25.817`; only a year past 9999 is not of this shape.
-    let part = |from: usize, to: usize| iso.get(from..to).unwrap_or_default();
-    let month = part(5, 7)
-        .parse::<usize>()
-        .map_or("", |m| MONTHS[(m - 1) % 12]);
-    format!(
-        "{}, {} {month} {} {} GMT",
-        DAYS[(wall / 86_400_000 % 7) as usize],
-        part(8, 10),
-        part(0, 4),
-        part(11, 19),
-    )
-}
-
 fn remove(args: &Args<'_>) -> Result<Plan, Fault> {
     check_names(args)?;
     let tag = args.text("tag");
@@ -330,6 +327,11 @@ fn remove(args: &Args<'_>) -> Result<Plan, Fault> {
 }
 
 fn remove_ids(args: &Args<'_>) -> Result<Plan, Fault> {
+    remove_of_ids(args, rest(200, None, &true.into()))
+}
+
+/// Removes configs by their ids, unknown ones passed over, and gives an answer at the end.
+pub(in crate::api) fn remove_of_ids(args: &Args<'_>, done: Answer) -> Result<Plan, Fault> {
     let mut ids = Vec::new();
     for id in args
         .text("ids")
@@ -357,31 +359,31 @@ fn remove_ids(args: &Args<'_>) -> Result<Plan, Fault> {
         .filter_map(|id| Some(args.call().view.config_of_id(*id)?.0))
         .collect();
     let telling = args.telling();
-    Ok(remove_all(
-        keys,
-        Box::new(move |refusal| Fault::from(refusal).tell(&telling)),
-    ))
+    let refused = Box::new(move |refusal| Fault::from(refusal).tell(&telling));
+    Ok(remove_all(keys, done, refused))
 }
 
 /// Removes one config after the other.
 fn remove_all(
     mut keys: Vec<ConfigKey>,
+    done: Answer,
     refused: Box<dyn FnOnce(Refusal) -> Answer + Send>,
 ) -> Plan {
     let Some(key) = keys.pop() else {
-        return Plan::Answer(rest(200, None, &true.into()));
+        return Plan::Answer(done);
     };
     Plan::submit_then(
         Op::RemoveConfig { key, gray: None },
         move |answered, _| match answered {
-            Ok(_) => remove_all(keys, refused),
+            Ok(_) => remove_all(keys, done, refused),
             Err(refusal) => Plan::Answer(refused(refusal)),
         },
     )
 }
 
-/// A content as text. What is not UTF-8 was never published through this API.
-pub(super) fn text(content: Option<&Arc<[u8]>>) -> Value {
+/// A content as text; null if it was replaced between look-up and read. What is not UTF-8 was never published through
+/// this API.
+pub(in crate::api) fn text(content: Option<&Arc<[u8]>>) -> Value {
     content.map_or(Value::Null, |bytes| String::from_utf8_lossy(bytes).into())
 }
 
@@ -417,18 +419,4 @@ fn stop_beta(args: &Args<'_>) -> Result<Plan, Fault> {
         gray: Some("beta".into()),
     };
     Ok(args.submit(op, |_| Ok(rest(200, Some("stop beta ok"), &true.into()))))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_are_those_of_http() {
-        assert_eq!(http_date(0), "Thu, 01 Jan 1970 00:00:00 GMT");
-        assert_eq!(
-            http_date(1_795_223_545_817),
-            "Sat, 21 Nov 2026 01:12:25 GMT"
-        );
-    }
 }

@@ -21,7 +21,7 @@ use crate::{
 /// Rows of one page, at most (as Nacos).
 const MAX_PAGE: usize = 500;
 /// So many of the last rows of a config are looked through for the one before the present.
-const LOOKED_THROUGH: usize = 500;
+pub(in crate::api) const LOOKED_THROUGH: usize = 500;
 /// When the reference's rows say that they were made: a default of its table.
 const CREATED: &str = "2010-05-05T00:00:00.000+00:00";
 
@@ -80,7 +80,7 @@ pub const ROUTES: &[Route] = &[
 ];
 
 /// A row as the reference shows it; lists leave out the content, its MD5 and its key.
-fn history_json(nid: u64, key: &ConfigKey, row: &HistoryRow) -> Value {
+pub(in crate::api) fn history_json(nid: u64, key: &ConfigKey, row: &HistoryRow) -> Value {
     json!({
         "id": alloc::format!("{nid}"),
         "lastId": -1,
@@ -104,7 +104,7 @@ fn history_json(nid: u64, key: &ConfigKey, row: &HistoryRow) -> Value {
 }
 
 /// Number, key and row; none for one that cannot be read.
-fn read(row: &Row) -> Option<(u64, ConfigKey, HistoryRow)> {
+pub(in crate::api) fn read(row: &Row) -> Option<(u64, ConfigKey, HistoryRow)> {
     let (key, nid) = read_history_key(&row.key)?;
     Some((nid, key, HistoryRow::decode(&row.value).ok()?))
 }

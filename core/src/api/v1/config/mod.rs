@@ -2,6 +2,7 @@
 //!
 //! 2.x spells the default namespace "" here; what the core calls `public` is turned into that in every answer.
 
+mod archive;
 pub mod capacity;
 pub mod content;
 pub mod history;
@@ -39,7 +40,7 @@ fn key_of(args: &Args<'_>) -> ConfigKey {
 }
 
 /// A namespace as 2.x spells it.
-fn tenant(namespace: &str) -> &str {
+pub(in crate::api) fn tenant(namespace: &str) -> &str {
     if namespace == DEFAULT_NAMESPACE {
         ""
     } else {
@@ -68,7 +69,7 @@ fn rest(code: u16, message: Option<&str>, data: &Value) -> Answer {
 }
 
 /// Nothing is null in answers of old: texts that were never given.
-fn given(text: &str) -> Value {
+pub(in crate::api) fn given(text: &str) -> Value {
     if text.is_empty() {
         Value::Null
     } else {
@@ -77,12 +78,12 @@ fn given(text: &str) -> Value {
 }
 
 /// A moment as answers of old have it, with the zone.
-fn moment(wall: u64) -> String {
+pub(in crate::api) fn moment(wall: u64) -> String {
     alloc::format!("{}+00:00", iso_millis(wall))
 }
 
 /// `ConfigInfo`, of which each answer leaves some fields empty.
-fn config_info(id: u64, key: &ConfigKey, version: &ConfigVersion) -> Value {
+pub(in crate::api) fn config_info(id: u64, key: &ConfigKey, version: &ConfigVersion) -> Value {
     json!({
         "id": alloc::format!("{id}"),
         "dataId": &*key.data_id,

@@ -333,7 +333,7 @@ fn listeners(args: &Args<'_>) -> Result<Plan, Fault> {
 }
 
 /// `dataId+group[+tenant]`, with what is `+` or `%` in them escaped.
-fn group_key(key: &ConfigKey) -> String {
+pub(in crate::api) fn group_key(key: &ConfigKey) -> String {
     let escaped = |text: &str| text.replace('%', "%25").replace('+', "%2B");
     let mut out = format!("{}+{}", escaped(&key.data_id), escaped(&key.group));
     let tenant = tenant(&key.namespace);

@@ -1,7 +1,4 @@
 //! Configs taken to another place: export and import as zip archives, and clones into another namespace.
-//!
-//! Entries are `<group>/<dataId>`. What is known beside a content is in one more entry: `.meta.yml` (applications
-//! alone) or `.metadata.yml` (all of it).
 
 use alloc::{borrow::ToOwned as _, boxed::Box, format, string::String, sync::Arc, vec::Vec};
 
@@ -9,26 +6,25 @@ use serde_json::{Value, json};
 
 use super::{
     TENANT,
+    archive::{Item, NEW, OLD, all_metadata, applications, unpack},
     content::content_of,
     listing::{check_size, filter, namespace},
     rest, tenant, zip,
 };
 use crate::{
     api::{
-        Answer, Args, Fault, Kind, Method, Param, Plan, Right, Route, answer::iso_millis,
-        code_text, json_string,
+        Answer, Args, Fault, Kind, Method, Param, Plan, Right, Route, answer::iso_millis, code_text,
     },
-    model::{ConfigKey, ConfigType, ConfigVersion, DEFAULT_NAMESPACE},
+    model::{ConfigKey, ConfigVersion, DEFAULT_NAMESPACE},
     node::{
         op::{Op, Publish},
         reply::Refusal,
     },
-    view::Reading,
+    view::{ConfigFilter, Reading},
 };
 
-const OLD: &str = ".meta.yml";
-const NEW: &str = ".metadata.yml";
-const POLICY: Param =
+/// What is done with what exists.
+pub(in crate::api) const POLICY: Param =
     Param::text("policy", "ABORT, SKIP or OVERWRITE what exists").default("ABORT");
 const USER: Param = Param::text("src_user", "who publishes, for the history");
 const EXPORT: &[Param] = &[
@@ -52,7 +48,7 @@ pub const ROUTES: &[Route] = &[
         instead: "GET ${contextPath:nacos}/v3/console/cs/config/export2",
         params: EXPORT,
         summary: "Exports configs as an archive of the old layout.",
-        make: |args| export(args, false),
+        make: |args| Ok(export(args, filter(args, false), false)),
         ..Route::CONFIG_V1
     },
     Route {
@@ -61,7 +57,7 @@ pub const ROUTES: &[Route] = &[
         instead: "GET ${contextPath:nacos}/v3/console/cs/config/export2",
         params: EXPORT,
         summary: "Exports configs as an archive with all that is known of them.",
-        make: |args| export(args, true),
+        make: |args| Ok(export(args, filter(args, false), true)),
         ..Route::CONFIG_V1
     },
     Route {
@@ -76,7 +72,7 @@ pub const ROUTES: &[Route] = &[
         ],
         right: Right::WriteConfig,
         summary: "Imports the configs of an archive (form part `file`).",
-        make: import,
+        make: |args| Ok(import(args, &V1)),
         ..Route::CONFIG_V1
     },
     Route {
@@ -91,22 +87,33 @@ pub const ROUTES: &[Route] = &[
         ],
         right: Right::WriteConfig,
         summary: "Clones configs (body: list of cfgId, dataId, group) into a namespace.",
-        make: clone,
+        make: |args| clone(args, &V1_CLONE),
         ..Route::CONFIG_V1
     },
 ];
 
-/// A config on its way.
-#[derive(Clone, Debug, PartialEq)]
-struct Item {
-    group: String,
-    data_id: String,
-    kind: ConfigType,
-    app: String,
-    desc: String,
-    tags: String,
-    content: Vec<u8>,
+/// How requests name what a transfer needs, and how its end is told.
+pub(in crate::api) struct Spelling {
+    /// Parameter of the namespace that is transferred to.
+    pub to: &'static str,
+    /// Parameter of who does it.
+    pub user: &'static str,
+    /// Fields of what is to be cloned: id, new group, new data id.
+    pub cloned: [&'static str; 3],
+    /// Code of a namespace that is not there.
+    pub no_namespace: u32,
+    /// The answer at the end.
+    pub done: fn(&Value) -> Answer,
 }
+
+const V1: Spelling = Spelling {
+    to: "namespace",
+    user: "src_user",
+    cloned: ["cfgId", "group", "dataId"],
+    no_namespace: 100_001,
+    done: |result| rest(200, None, result),
+};
+const V1_CLONE: Spelling = Spelling { to: "tenant", ..V1 };
 
 fn wanted(args: &Args<'_>) -> Vec<u64> {
     let ids = args.text("ids").split(',');
@@ -115,14 +122,15 @@ fn wanted(args: &Args<'_>) -> Vec<u64> {
         .collect()
 }
 
-fn export(args: &Args<'_>, new: bool) -> Result<Plan, Fault> {
-    let (ids, filter, telling) = (wanted(args), filter(args, false), args.telling());
+/// The configs of the ids that are asked for (or else of a filter), as an archive of the new layout or of the old.
+pub(in crate::api) fn export(args: &Args<'_>, filter: ConfigFilter, new: bool) -> Plan {
+    let (ids, telling) = (wanted(args), args.telling());
     let stamp: String = iso_millis(args.call().now.wall)
         .chars()
         .filter(char::is_ascii_digit)
         .take(14)
         .collect();
-    Ok(Plan::Long(Box::new(move |view| {
+    Plan::Long(Box::new(move |view| {
         let found = if ids.is_empty() {
             view.configs(&filter, 0, zip::MAX_ENTRIES).items
         } else {
@@ -164,196 +172,7 @@ fn export(args: &Args<'_>, new: bool) -> Result<Plan, Fault> {
                 )
             }),
         }
-    })))
-}
-
-/// `group.data~id.app=name` for each config that has an application: the last dot of the data id is written `~`.
-fn applications(found: &[(ConfigKey, ConfigVersion)]) -> String {
-    let lines: Vec<String> = found
-        .iter()
-        .filter(|(_, version)| !version.app.is_empty())
-        .map(|(key, version)| format!("{}.app={}", old_name(&key.group, &key.data_id), version.app))
-        .collect();
-    lines.join("\r\n")
-}
-
-fn old_name(group: &str, data_id: &str) -> String {
-    match data_id.rsplit_once('.') {
-        Some((front, back)) => format!("{group}.{front}~{back}"),
-        None => format!("{group}.{data_id}"),
-    }
-}
-
-/// Texts are written as JSON, which YAML reads.
-fn all_metadata(found: &[(ConfigKey, ConfigVersion)]) -> String {
-    let mut out = String::from("metadata:\n");
-    for (key, version) in found {
-        let fields: [(&str, &str); 6] = [
-            ("group", &key.group),
-            ("dataId", &key.data_id),
-            ("desc", &version.desc),
-            ("type", version.kind.name()),
-            ("appName", &version.app),
-            ("configTags", &version.tags),
-        ];
-        for (at, (name, value)) in fields.into_iter().enumerate() {
-            let lead = if at == 0 { "- " } else { "  " };
-            out.push_str(&format!("{lead}{name}: {}\n", json_string(value)));
-        }
-    }
-    out
-}
-
-/// A scalar of YAML: in quotes of either kind, or bare.
-fn scalar(text: &str) -> String {
-    let text = text.trim();
-    if text.starts_with('"') {
-        return serde_json::from_str(text).unwrap_or_else(|_| text.trim_matches('"').into());
-    }
-    match text.strip_prefix('\'').and_then(|t| t.strip_suffix('\'')) {
-        Some(quoted) => quoted.replace("''", "'"),
-        None if matches!(text, "null" | "~") => String::new(),
-        None => text.into(),
-    }
-}
-
-/// Fields of `{a: b, c: 'd'}`, without the braces.
-fn flow_fields(text: &str) -> Vec<(String, String)> {
-    let (mut fields, mut from, mut quote) = (Vec::new(), 0, None);
-    let mut parts = Vec::new();
-    for (at, c) in text.char_indices() {
-        match (c, quote) {
-            ('"' | '\'', None) => quote = Some(c),
-            (c, Some(open)) if c == open => quote = None,
-            (',', None) => {
-                parts.push(&text[from..at]);
-                from = at + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(&text[from..]);
-    for part in parts {
-        if let Some((name, value)) = part.split_once(':') {
-            fields.push((scalar(name), scalar(value)));
-        }
-    }
-    fields
-}
-
-/// The items of a list below `metadata:`, in either style that YAML has for them.
-fn read_metadata(text: &str) -> Vec<Vec<(String, String)>> {
-    let mut items: Vec<Vec<(String, String)>> = Vec::new();
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        let trimmed = line.trim();
-        let (first, rest) = match trimmed.strip_prefix('-') {
-            Some(rest) if rest.is_empty() || rest.starts_with(' ') => (true, rest.trim()),
-            _ => (false, trimmed),
-        };
-        if first {
-            items.push(Vec::new());
-        }
-        let Some(item) = items.last_mut() else {
-            continue;
-        };
-        if let Some(open) = rest.strip_prefix('{') {
-            let mut flow = String::from(open);
-            while !flow.trim_end().ends_with('}') {
-                let Some(next) = lines.next() else {
-                    break;
-                };
-                flow.push(' ');
-                flow.push_str(next.trim());
-            }
-            item.extend(flow_fields(flow.trim_end().trim_end_matches('}')));
-        } else if let Some((name, value)) = rest.split_once(':') {
-            item.push((scalar(name), scalar(value)));
-        }
-    }
-    items
-}
-
-/// What an archive holds, and the names of what is no config; or the code of what is wrong.
-fn unpack(bytes: &[u8]) -> Result<(Vec<Item>, Vec<String>), u32> {
-    let entries = zip::read(bytes).ok_or(100_004_u32)?;
-    if entries.is_empty() {
-        return Err(100_003);
-    }
-    let text = |name: &str| {
-        let (_, bytes) = entries.iter().find(|(n, _)| n == name)?;
-        Some(String::from_utf8_lossy(bytes).into_owned())
-    };
-    let described = text(NEW).map(|text| read_metadata(&text));
-    let old = text(OLD).unwrap_or_default();
-    let (mut items, mut unrecognized) = (Vec::new(), Vec::new());
-    for (name, content) in &entries {
-        if name == OLD || name == NEW {
-            continue;
-        }
-        let parts = name
-            .split_once('/')
-            .filter(|(group, id)| !group.is_empty() && !id.contains('/'));
-        let Some((group, data_id)) = parts.filter(|_| core::str::from_utf8(content).is_ok()) else {
-            unrecognized.push(name.clone());
-            continue;
-        };
-        let mut item = Item {
-            group: group.into(),
-            data_id: data_id.into(),
-            kind: kind_of(data_id),
-            app: String::new(),
-            desc: String::new(),
-            tags: String::new(),
-            content: content.clone(),
-        };
-        if let Some(described) = &described {
-            let field = |fields: &[(String, String)], name: &str| {
-                fields
-                    .iter()
-                    .find(|(n, _)| n == name)
-                    .map(|(_, v)| v.clone())
-                    .unwrap_or_default()
-            };
-            let own = described
-                .iter()
-                .find(|f| field(f, "group") == group && field(f, "dataId") == data_id);
-            let Some(own) = own else {
-                unrecognized.push(format!("unrecognized config item: {name}"));
-                continue;
-            };
-            let kind = field(own, "type");
-            if kind.is_empty() {
-                return Err(100_002);
-            }
-            item.kind = ConfigType::parse(&kind);
-            item.app = field(own, "appName");
-            item.desc = field(own, "desc");
-            item.tags = field(own, "configTags");
-        } else {
-            let key = format!("{}.app=", old_name(group, data_id));
-            item.app = old
-                .lines()
-                .find_map(|l| l.trim().strip_prefix(&*key))
-                .unwrap_or_default()
-                .into();
-        }
-        items.push(item);
-    }
-    if items.is_empty() {
-        return Err(100_003);
-    }
-    Ok((items, unrecognized))
-}
-
-/// By the ending of the data id.
-fn kind_of(data_id: &str) -> ConfigType {
-    match data_id.rsplit_once('.').map(|(_, ending)| ending) {
-        Some("yml") => ConfigType::Yaml,
-        Some("htm") => ConfigType::Html,
-        Some(ending) => ConfigType::parse(ending),
-        None => ConfigType::Text,
-    }
+    }))
 }
 
 /// What a transfer does with what exists.
@@ -377,11 +196,13 @@ struct Transfer {
     skipped: Vec<Value>,
     unrecognized: Vec<String>,
     refused: Box<dyn Fn(Refusal) -> Answer + Send>,
+    told: fn(&Value) -> Answer,
 }
 
 fn failure(code: u32) -> Plan {
     let message = match code {
         100_001 => "target namespace not exist",
+        100_006 => "No configuration selected",
         code => code_text(code),
     };
     let data = json!({ "succCount": 0 });
@@ -390,30 +211,31 @@ fn failure(code: u32) -> Plan {
 }
 
 impl Transfer {
-    fn new(args: &Args<'_>, to: &str) -> Self {
+    fn new(args: &Args<'_>, spelling: &Spelling) -> Self {
         let telling = args.telling();
         Self {
             left: Vec::new(),
-            namespace: namespace(to),
+            namespace: namespace(args.text(spelling.to)),
             policy: match args.text("policy") {
                 "SKIP" => Policy::Skip,
                 "OVERWRITE" => Policy::Overwrite,
                 _ => Policy::Abort,
             },
-            user: args.shared("src_user"),
+            user: args.shared(spelling.user),
             ip: args.call().ip.into(),
             done: 0,
             failed: Vec::new(),
             skipped: Vec::new(),
             unrecognized: Vec::new(),
             refused: Box::new(move |refusal| Fault::from(refusal).tell(&telling)),
+            told: spelling.done,
         }
     }
 
     /// Publishes one after the other, and answers after the last.
     fn next(mut self) -> Plan {
         let Some(item) = self.left.pop() else {
-            return Plan::Answer(rest(200, None, &self.result()));
+            return Plan::Answer((self.told)(&self.result()));
         };
         let named = json!({ "dataId": item.data_id, "group": item.group });
         let nothing: Arc<str> = "".into();
@@ -481,24 +303,24 @@ fn is_there(view: &dyn Reading, to: &str) -> bool {
     tenant(to).is_empty() || to == DEFAULT_NAMESPACE || view.namespace(to).is_some()
 }
 
-fn import(args: &Args<'_>) -> Result<Plan, Fault> {
+/// Publishes what an archive (form part `file`) holds.
+pub(in crate::api) fn import(args: &Args<'_>, spelling: &Spelling) -> Plan {
     let call = args.call();
-    let to = args.text("namespace");
     let Some(file) = call
         .parts
         .iter()
         .find(|part| part.name == "file")
         .filter(|p| !p.bytes.is_empty())
     else {
-        return Ok(failure(100_005));
+        return failure(100_005);
     };
-    if !is_there(call.view, to) {
-        return Ok(failure(100_001));
+    if !is_there(call.view, args.text(spelling.to)) {
+        return failure(spelling.no_namespace);
     }
-    let mut transfer = Transfer::new(args, to);
+    let mut transfer = Transfer::new(args, spelling);
     let bytes = file.bytes.to_vec();
     let most = call.server.max_content;
-    Ok(Plan::Long(Box::new(move |_| match unpack(&bytes) {
+    Plan::Long(Box::new(move |_| match unpack(&bytes) {
         Err(code) => failure(code),
         Ok((items, mut unrecognized)) => {
             // What would be refused by itself is no config either.
@@ -513,7 +335,7 @@ fn import(args: &Args<'_>) -> Result<Plan, Fault> {
             transfer.unrecognized = unrecognized;
             transfer.next()
         }
-    })))
+    }))
 }
 
 /// Whether names, content and attributes are what a publish takes.
@@ -530,19 +352,20 @@ fn is_good(item: &Item, most: usize) -> bool {
         && !item.content.trim_ascii().is_empty()
 }
 
-fn clone(args: &Args<'_>) -> Result<Plan, Fault> {
+/// Publishes configs of this server (listed in the body) in another namespace, or under other names.
+pub(in crate::api) fn clone(args: &Args<'_>, spelling: &Spelling) -> Result<Plan, Fault> {
     let call = args.call();
-    let to = args.text("tenant");
+    let [id_field, group_field, data_id_field] = spelling.cloned;
     let asked: Vec<Value> = serde_json::from_slice(call.body).unwrap_or_default();
     if asked.is_empty() {
         return Ok(failure(100_006));
     }
-    if !is_there(call.view, to) {
-        return Ok(failure(100_001));
+    if !is_there(call.view, args.text(spelling.to)) {
+        return Ok(failure(spelling.no_namespace));
     }
     let mut found: Vec<(Item, ConfigVersion)> = Vec::new();
     for one in asked.iter().take(zip::MAX_ENTRIES) {
-        let id = &one["cfgId"];
+        let id = &one[id_field];
         let id = id
             .as_u64()
             .or_else(|| id.as_str()?.parse().ok())
@@ -558,8 +381,8 @@ fn clone(args: &Args<'_>) -> Result<Plan, Fault> {
             _ => own.into(),
         };
         let item = Item {
-            group: name("group", &key.group),
-            data_id: name("dataId", &key.data_id),
+            group: name(group_field, &key.group),
+            data_id: name(data_id_field, &key.data_id),
             kind: version.kind,
             app: String::from(&*version.app),
             desc: String::from(&*version.desc),
@@ -572,7 +395,7 @@ fn clone(args: &Args<'_>) -> Result<Plan, Fault> {
         return Ok(failure(100_003));
     }
     check_size(found.iter().map(|(_, version)| version))?;
-    let mut transfer = Transfer::new(args, to);
+    let mut transfer = Transfer::new(args, spelling);
     let most = call.server.max_content;
     Ok(Plan::Contents {
         indexes: found
@@ -594,65 +417,4 @@ fn clone(args: &Args<'_>) -> Result<Plan, Fault> {
             transfer.next()
         }),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn archive(entries: &[(&str, &str)]) -> Vec<u8> {
-        zip::write(
-            entries
-                .iter()
-                .map(|(name, text)| ((*name).to_owned(), text.as_bytes())),
-        )
-    }
-
-    #[test]
-    fn both_styles_of_metadata_are_read() {
-        let block = "metadata:\n- appName: shop\n  dataId: a.yml\n  group: G\n  desc: 'it''s'\n  type: yaml\n";
-        let flow =
-            "metadata:\n- {appName: shop, dataId: a.yml, group: G,\n  desc: 'it''s', type: yaml}\n";
-        for metadata in [block, flow] {
-            let (items, unrecognized) = unpack(&archive(&[
-                ("G/a.yml", "x: 1"),
-                (NEW, metadata),
-                ("alone", ""),
-            ]))
-            .unwrap();
-            assert_eq!(unrecognized, ["alone"]);
-            assert_eq!(
-                (items[0].kind, &*items[0].app, &*items[0].desc),
-                (ConfigType::Yaml, "shop", "it's")
-            );
-        }
-    }
-
-    #[test]
-    fn the_old_layout_knows_applications_alone() {
-        let (items, _) = unpack(&archive(&[
-            ("G/a.b.json", "{}"),
-            (OLD, "G.a.b~json.app=shop\r\n"),
-        ]))
-        .unwrap();
-        assert_eq!((items[0].kind, &*items[0].app), (ConfigType::Json, "shop"));
-        assert_eq!(unpack(b"no archive"), Err(100_004));
-        assert_eq!(unpack(&archive(&[(OLD, "")])), Err(100_003));
-        assert_eq!(
-            unpack(&archive(&[
-                ("G/a", "x"),
-                (NEW, "metadata:\n- group: G\n  dataId: a\n")
-            ])),
-            Err(100_002)
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn metadata_of_any_text_is_read_without_panic(text in "([-{}:,'\" \n]|[a-c]|\\PC){0,60}") {
-            let _ = read_metadata(&text);
-        }
-    }
 }
