@@ -99,6 +99,9 @@ fn query(call: &GrpcCall<'_>, body: &Object) -> Result<Plan<GrpcAnswer>, Refused
     let Some(found) = found else {
         let mut missing = super::base(500, 300);
         missing.insert("message".into(), "config data not exist".into());
+        // As in every refusal of this kind.
+        missing.insert("lastModified".into(), 0.into());
+        missing.insert("beta".into(), false.into());
         if !asked.is_empty() {
             missing.insert("tag".into(), asked.into());
         }

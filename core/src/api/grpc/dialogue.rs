@@ -143,6 +143,19 @@ pub fn reset(number: u64, connection: &str, to: Option<(&str, u16)>) -> GrpcAnsw
     message("ConnectResetRequest", &fields)
 }
 
+/// Asks a client what it holds of configs: `cacheData` or `snapshotData`, each with a key.
+#[must_use]
+pub fn client_config_metrics(number: u64, keys: &[(&str, &str)]) -> GrpcAnswer {
+    let keys: Vec<Value> = keys
+        .iter()
+        .map(|(kind, key)| json!({"type": kind, "key": key}))
+        .collect();
+    message(
+        "ClientConfigMetricRequest",
+        &json!({"headers": {}, "requestId": format!("{number}"), "module": "config", "metricsKeys": keys}),
+    )
+}
+
 /// Reads what a client writes to its stream: the push that it answers, and how. Other messages are none.
 #[must_use]
 pub fn parse_ack(kind: &str, body: &[u8]) -> Option<(u64, AckOutcome)> {

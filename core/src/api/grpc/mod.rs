@@ -15,8 +15,8 @@ use serde_json::{Map, Value};
 
 use self::body::Object;
 pub use self::dialogue::{
-    CONNECTION_SETUP, SERVER_CHECK, Setup, detection, parse_ack, parse_setup, reset, server_check,
-    setup_ack, starting,
+    CONNECTION_SETUP, SERVER_CHECK, Setup, client_config_metrics, detection, parse_ack,
+    parse_setup, reset, server_check, setup_ack, starting,
 };
 pub use self::push::push;
 use super::{call::ServerFacts, check::Names, fault::code_text, plan::Plan};
@@ -199,6 +199,17 @@ pub fn error(code: i32, text: &str) -> GrpcAnswer {
 fn refuse(kind: &'static str, refused: Refused) -> GrpcAnswer {
     let mut fields = base(500, refused.code);
     fields.insert("message".into(), refused.text.into());
+    // Java writes its primitives always, and the Rust client has no defaults for them.
+    match kind {
+        "ConfigQueryResponse" => {
+            fields.insert("lastModified".into(), 0.into());
+            fields.insert("beta".into(), false.into());
+        }
+        "ServiceListResponse" => {
+            fields.insert("count".into(), 0.into());
+        }
+        _ => {}
+    }
     GrpcAnswer::of(kind, false, &fields)
 }
 
@@ -245,6 +256,17 @@ mod tests {
             );
             assert!(route.summary.len() > 10, "{}", route.kind);
         }
+    }
+
+    #[test]
+    fn a_refusal_has_the_primitives_of_its_kind() {
+        let refused = refuse("ConfigQueryResponse", Refused::new(300, "none"));
+        let fields: Value = serde_json::from_slice(&refused.json).unwrap();
+        assert_eq!(
+            (&fields["lastModified"], &fields["beta"]),
+            (&0.into(), &false.into())
+        );
+        assert!(!refused.is_ok());
     }
 
     #[test]

@@ -146,5 +146,7 @@ fn transport(
         connections.now(),
         connections.clone(),
     );
-    Transport::new(stream, Arc::new(connection))
+    let connection = Arc::new(connection);
+    connections.expect_set_up(&connection);
+    Transport::new(stream, connection)
 }

@@ -1,12 +1,17 @@
 //! All transports, by the core's numbers.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
+    net::IpAddr,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use nacrite_core::{
     api::grpc,
@@ -28,10 +33,24 @@ pub struct Connections {
     metrics: Arc<Metrics>,
     drive: OnceLock<Arc<Drive>>,
     all: RwLock<HashMap<ConnId, Arc<Connection>>>,
-    /// Transports by address of the client, set up or not.
-    counts: Mutex<HashMap<std::net::IpAddr, usize>>,
+    counts: Mutex<Counts>,
+    /// Transports in the order of their accepts, with that time, until they are set up, gone or given up.
+    fresh: Mutex<VecDeque<(u64, Weak<Connection>)>>,
+    /// Questions to clients whose answers are wanted.
+    asked: Mutex<HashMap<u64, oneshot::Sender<Bytes>>>,
     next_detection: AtomicU64,
     next_conn: AtomicU64,
+}
+
+/// Transports, set up or not.
+#[derive(Default)]
+struct Counts {
+    all: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Numbers of detections and resets begin here: above those that the core gives pushes.
@@ -47,6 +66,8 @@ impl Connections {
             drive: OnceLock::new(),
             all: RwLock::default(),
             counts: Mutex::default(),
+            fresh: Mutex::default(),
+            asked: Mutex::default(),
             next_detection: AtomicU64::new(FIRST_DETECTION),
             next_conn: AtomicU64::new(1),
         })
@@ -84,15 +105,37 @@ impl Connections {
     }
 
     /// Counts a transport of this address in; whether it is within the limits.
-    pub(super) fn enter(&self, ip: std::net::IpAddr, most: usize, most_per_address: usize) -> bool {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let total: usize = counts.values().sum();
-        let own = counts.get(&ip).copied().unwrap_or_default();
-        if total >= most || own >= most_per_address {
+    pub(super) fn enter(&self, ip: IpAddr, most: usize, most_per_address: usize) -> bool {
+        let mut counts = locked(&self.counts);
+        let all = counts.all;
+        let own = counts.by_address.entry(ip).or_default();
+        if all >= most || *own >= most_per_address {
             return false;
         }
-        *counts.entry(ip).or_default() += 1;
+        *own += 1;
+        counts.all += 1;
         true
+    }
+
+    /// Expects a transport to be set up.
+    pub(super) fn expect_set_up(&self, connection: &Arc<Connection>) {
+        locked(&self.fresh).push_back((self.now(), Arc::downgrade(connection)));
+    }
+
+    /// Transports that are older than this and still not set up.
+    pub(super) fn overdue(&self, age: Duration) -> Vec<Arc<Connection>> {
+        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        let now = self.now();
+        let mut fresh = locked(&self.fresh);
+        let mut overdue = Vec::new();
+        while let Some((since, connection)) = fresh.front() {
+            if now.saturating_sub(*since) < age {
+                break;
+            }
+            overdue.extend(connection.upgrade().filter(|c| !c.is_set_up()));
+            fresh.pop_front();
+        }
+        overdue
     }
 
     pub(super) fn snapshot(&self) -> Vec<Arc<Connection>> {
@@ -128,11 +171,12 @@ impl Connections {
 
     /// A transport is gone.
     pub(super) fn ended(&self, connection: &Connection) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&connection.peer.ip()) {
+        let mut counts = locked(&self.counts);
+        counts.all = counts.all.saturating_sub(1);
+        if let Some(count) = counts.by_address.get_mut(&connection.peer.ip()) {
             *count -= 1;
             if *count == 0 {
-                counts.remove(&connection.peer.ip());
+                counts.by_address.remove(&connection.peer.ip());
             }
         }
         drop(counts);
@@ -188,12 +232,48 @@ impl Connections {
         }
     }
 
+    fn by_id(&self, id: &str) -> Option<Arc<Connection>> {
+        self.snapshot().into_iter().find(|c| *c.id == *id)
+    }
+
     /// Asks a client to connect again, here or at another server (`ip:port`).
     pub fn reset(&self, id: &str, to: Option<(&str, u16)>) -> bool {
-        let found = self.snapshot().into_iter().find(|c| *c.id == *id);
-        found.is_some_and(|connection| {
+        self.by_id(id).is_some_and(|connection| {
             let answer = grpc::reset(self.next_detection(), &connection.id, to);
             connection.send(wire::encode(answer.kind, answer.json), self.now())
         })
+    }
+
+    /// Asks a client what it holds of configs (`cacheData` or `snapshotData`, and a key); the JSON of its answer, if one
+    /// comes within this time.
+    pub async fn config_metrics(
+        &self,
+        id: &str,
+        keys: &[(&str, &str)],
+        within: Duration,
+    ) -> Option<Bytes> {
+        let connection = self.by_id(id)?;
+        let number = self.next_detection();
+        let (sender, answer) = oneshot::channel();
+        locked(&self.asked).insert(number, sender);
+        let question = grpc::client_config_metrics(number, keys);
+        let sent = connection.send(wire::encode(question.kind, question.json), self.now());
+        let answer = if sent {
+            tokio::time::timeout(within, answer).await.ok()
+        } else {
+            None
+        };
+        locked(&self.asked).remove(&number);
+        answer?.ok()
+    }
+
+    /// Takes a client's answer, if it is one that somebody waits for.
+    pub(super) fn answered(&self, number: u64, body: &Bytes) -> bool {
+        if number < FIRST_DETECTION {
+            return false;
+        }
+        let asked = locked(&self.asked).remove(&number);
+        // Who asked may have given up.
+        asked.map(|asked| asked.send(body.clone())).is_some()
     }
 }

@@ -14,6 +14,9 @@ const EVERY: Duration = Duration::from_secs(3);
 /// Time for its answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
+/// A transport that is not set up by then is of no client: those do it right after they connect.
+const SET_UP_WITHIN: Duration = Duration::from_secs(60);
+
 /// Watches all connections; runs until the process ends.
 pub(super) async fn watch(connections: Arc<Connections>, limits: GrpcLimits) {
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -24,6 +27,10 @@ pub(super) async fn watch(connections: Arc<Connections>, limits: GrpcLimits) {
 }
 
 async fn round(connections: &Arc<Connections>, limits: &GrpcLimits) {
+    for connection in connections.overdue(SET_UP_WITHIN) {
+        tracing::debug!("closing {}: it was never set up", connection.id);
+        connection.close();
+    }
     let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
     let (silent, long_blocked) = (millis(limits.idle), millis(limits.blocked));
     let now = connections.now();

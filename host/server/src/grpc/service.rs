@@ -164,6 +164,9 @@ impl Calls {
             {
                 continue;
             }
+            if self.connections.answered(push, &body) {
+                continue;
+            }
             if let Some(drive) = self.connections.drive() {
                 drive.control(Input::Ack {
                     conn: connection.conn,

@@ -6,7 +6,7 @@ use bytes::{Buf, BufMut, Bytes};
 use prost::Message;
 use tonic::{
     Status,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
 
 /// `Metadata`.
@@ -60,6 +60,11 @@ pub(super) fn encode(kind: &str, json: Vec<u8>) -> Bytes {
     .into()
 }
 
+/// Every stream that is open keeps two buffers of the first size: most of them are idle most of the time.
+fn small_buffers() -> BufferSettings {
+    BufferSettings::new(512, 32 << 10)
+}
+
 /// Decodes payloads; what is encoded are bytes of a payload already, so that one encoding serves many streams.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct PayloadCodec;
@@ -88,6 +93,10 @@ impl Encoder for PayloadCodec {
         buffer.put(item);
         Ok(())
     }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        small_buffers()
+    }
 }
 
 impl Decoder for PayloadCodec {
@@ -99,6 +108,10 @@ impl Decoder for PayloadCodec {
         Payload::decode(bytes)
             .map(Some)
             .map_err(|e| Status::invalid_argument(format!("no Payload: {e}")))
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        small_buffers()
     }
 }
 

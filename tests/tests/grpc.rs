@@ -1,0 +1,476 @@
+//! gRPC against a real server: every kind of request is answered, and what a broken or hostile client does stays its own
+//! matter. Then many connections at once: what each costs in memory, and what it takes to lose and redo them all.
+
+#[path = "grpc/client.rs"]
+mod client;
+#[path = "grpc/crowd.rs"]
+mod crowd;
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use nacrite_tests::server::{Server, Setup};
+use serde_json::{Value, json};
+
+use client::{Answer, Client, PATIENCE, framed};
+
+/// A server with some further arguments; its data goes with the folder.
+pub(crate) fn server(more: &[&str]) -> (tempfile::TempDir, Server) {
+    // A free port is free until somebody takes it: the tests of this program start their servers in turns.
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Setup::new(&folder.path().join("data")).with(more).start();
+    (folder, server)
+}
+
+pub(crate) fn named(service: &str, more: Value) -> Value {
+    let mut body =
+        json!({"namespace": "public", "groupName": "DEFAULT_GROUP", "serviceName": service});
+    let fields = body.as_object_mut().expect("an object");
+    fields.extend(more.as_object().cloned().unwrap_or_default());
+    body
+}
+
+pub(crate) fn instance(port: usize) -> Value {
+    json!({"ip": "10.0.0.1", "port": port, "weight": 1.0, "healthy": true, "enabled": true, "ephemeral": true})
+}
+
+pub(crate) fn config(name: &str, more: Value) -> Value {
+    let mut body = json!({"dataId": name, "group": "DEFAULT_GROUP", "tenant": ""});
+    let fields = body.as_object_mut().expect("an object");
+    fields.extend(more.as_object().cloned().unwrap_or_default());
+    body
+}
+
+/// Asks for every kind and remembers which.
+struct Asking<'a> {
+    client: &'a Client,
+    asked: BTreeSet<String>,
+}
+
+impl Asking<'_> {
+    /// Asks; the answer must be of the kind that the catalogue names, and say success.
+    async fn done(&mut self, kind: &str, body: &Value) -> Value {
+        let answer = self.client.ask(kind, body).await;
+        let route = nacrite_core::api::grpc::routes().find(|r| r.kind == kind);
+        let route = route.unwrap_or_else(|| panic!("{kind} is not in the catalogue"));
+        assert_eq!(answer.kind, route.answer, "{}", answer.body);
+        assert_eq!(answer.body["resultCode"], 200, "{kind}: {}", answer.body);
+        assert_eq!(answer.body["success"], true, "{kind}");
+        self.asked.insert(kind.to_owned());
+        answer.body
+    }
+}
+
+#[tokio::test]
+async fn every_kind_of_request_is_answered_and_its_pushes_come() {
+    let (_folder, server) = server(&[]);
+    let mut watcher = Client::ready(server.port()).await;
+    let client = Client::ready(server.port()).await;
+    let mut asking = Asking {
+        client: &client,
+        asked: BTreeSet::new(),
+    };
+
+    asking.done("HealthCheckRequest", &json!({})).await;
+    let registered = named(
+        "a",
+        json!({"type": "registerInstance", "instance": instance(1)}),
+    );
+    asking.done("InstanceRequest", &registered).await;
+    let batch = named(
+        "b",
+        json!({"type": "batchRegisterInstance", "instances": [instance(1), instance(2)]}),
+    );
+    asking.done("BatchInstanceRequest", &batch).await;
+    let mut lasting = instance(3);
+    lasting["ephemeral"] = false.into();
+    let lasting = named(
+        "c",
+        json!({"type": "registerInstance", "instance": lasting}),
+    );
+    asking.done("PersistentInstanceRequest", &lasting).await;
+    let found = asking
+        .done(
+            "ServiceQueryRequest",
+            &named("b", json!({"cluster": "", "healthyOnly": true})),
+        )
+        .await;
+    assert_eq!(
+        found["serviceInfo"]["hosts"].as_array().map(Vec::len),
+        Some(2),
+        "{found}"
+    );
+    let list = named("", json!({"pageNo": 1, "pageSize": 10}));
+    let list = asking.done("ServiceListRequest", &list).await;
+    assert_eq!(
+        (&list["count"], &list["serviceNames"]),
+        (&3.into(), &json!(["a", "b", "c"]))
+    );
+    let subscribed = named("a", json!({"subscribe": true, "clusters": ""}));
+    let told = asking.done("SubscribeServiceRequest", &subscribed).await;
+    assert_eq!(told["serviceInfo"]["hosts"][0]["port"], 1);
+
+    let pattern = "public>>DEFAULT_GROUP>>fuzzy*";
+    let watch = json!({
+        "groupKeyPattern": pattern, "namespace": "public", "receivedGroupKeys": [],
+        "watchType": "WATCH", "initializing": true,
+    });
+    asking.done("NamingFuzzyWatchRequest", &watch).await;
+    watcher.ask("NamingFuzzyWatchRequest", &watch).await;
+    let synced = watcher.push("NamingFuzzyWatchSyncRequest").await;
+    assert_eq!(synced["syncType"], "FINISH_FUZZY_WATCH_INIT_NOTIFY");
+    let fuzzy = named(
+        "fuzzy-1",
+        json!({"type": "registerInstance", "instance": instance(1)}),
+    );
+    asking.done("InstanceRequest", &fuzzy).await;
+    let changed = watcher.push("NamingFuzzyWatchChangeNotifyRequest").await;
+    assert_eq!(
+        (&changed["serviceKey"], &changed["changedType"]),
+        (
+            &"public@@DEFAULT_GROUP@@fuzzy-1".into(),
+            &"ADD_SERVICE".into()
+        )
+    );
+
+    let listen =
+        json!({"listen": true, "configListenContexts": [config("one", json!({"md5": ""}))]});
+    watcher.ask("ConfigBatchListenRequest", &listen).await;
+    watcher.ask("ConfigFuzzyWatchRequest", &watch).await;
+    let synced = watcher.push("ConfigFuzzyWatchSyncRequest").await;
+    assert_eq!(synced["syncType"], "FINISH_FUZZY_WATCH_INIT_NOTIFY");
+    asking.done("ConfigFuzzyWatchRequest", &watch).await;
+    asking
+        .done(
+            "ConfigPublishRequest",
+            &config("one", json!({"content": "x", "additionMap": {}})),
+        )
+        .await;
+    let notified = watcher.push("ConfigChangeNotifyRequest").await;
+    assert_eq!(
+        (
+            &notified["dataId"],
+            notified.get("tenant").is_none_or(|t| t == "")
+        ),
+        (&"one".into(), true),
+        "the spelling of the listener is kept"
+    );
+    let changed = asking.done("ConfigBatchListenRequest", &listen).await;
+    assert_eq!(changed["changedConfigs"][0]["dataId"], "one");
+    asking
+        .done(
+            "ConfigPublishRequest",
+            &config("fuzzy-2", json!({"content": "y"})),
+        )
+        .await;
+    let changed = watcher.push("ConfigFuzzyWatchChangeNotifyRequest").await;
+    assert_eq!(
+        (&changed["groupKey"], &changed["changeType"]),
+        (
+            &"fuzzy-2+DEFAULT_GROUP+public".into(),
+            &"CONFIG_CHANGED".into()
+        )
+    );
+    let read = asking
+        .done("ConfigQueryRequest", &config("one", json!({})))
+        .await;
+    assert_eq!(
+        (&read["content"], &read["contentType"]),
+        (&"x".into(), &"text".into())
+    );
+    asking
+        .done("ConfigRemoveRequest", &config("one", json!({})))
+        .await;
+    let gone = client
+        .ask("ConfigQueryRequest", &config("one", json!({})))
+        .await;
+    assert_eq!((gone.code(), &gone.body["lastModified"]), (300, &0.into()));
+
+    let lock = json!({"key": "k", "expiredTime": 5_000, "params": {}, "lockType": "NACOS_LOCK"});
+    let lock = json!({"lockInstance": lock, "lockOperationEnum": "ACQUIRE"});
+    let taken = asking.done("LockOperationRequest", &lock).await;
+    assert_eq!(taken["result"], true);
+    let again = watcher.ask("LockOperationRequest", &lock).await;
+    assert_eq!(again.body["result"], false, "a lock has one holder");
+
+    // Members only: refused on this port, whoever asks.
+    for kind in ["ServerLoaderInfoRequest", "ServerReloadRequest"] {
+        let refused = client.ask(kind, &json!({})).await;
+        assert_eq!(
+            (refused.code(), refused.kind.as_str()),
+            (502, "ErrorResponse"),
+            "{kind}"
+        );
+        asking.asked.insert(kind.to_owned());
+    }
+
+    let all: BTreeSet<String> = nacrite_core::api::grpc::routes()
+        .map(|r| r.kind.to_owned())
+        .collect();
+    assert_eq!(
+        asking.asked, all,
+        "each kind of the catalogue has its exchange here"
+    );
+    println!("{} kinds of requests, each with an exchange", all.len());
+}
+
+#[tokio::test]
+async fn what_is_broken_is_one_error_and_the_connection_goes_on() {
+    let (_folder, server) = server(&[]);
+    let mut client = Client::ready(server.port()).await;
+    let unknown = client.ask("NoSuchRequest", &json!({})).await;
+    assert_eq!(
+        (unknown.code(), unknown.kind.as_str()),
+        (302, "ErrorResponse")
+    );
+    for body in [&b"{\"serviceName\":"[..], b"[1]", b"\xff\xfe", b"null"] {
+        let framed = framed("InstanceRequest", body);
+        let broken = client.send(framed, &[]).await.expect("an answer");
+        assert_eq!(
+            (broken.code(), broken.kind.as_str()),
+            (502, "ErrorResponse")
+        );
+    }
+    // On the stream: a kind that is none, an answer to nothing, JSON that is none, and the set-up once more.
+    client.write("NoSuchRequest", b"{}");
+    client.write("NotifySubscriberResponse", b"{\"requestId\":\"999999\"}");
+    client.write("NotifySubscriberResponse", b"{");
+    client.write("ConnectionSetupRequest", b"{\"labels\":{}}");
+    let subscribe = named("s", json!({"subscribe": true, "clusters": ""}));
+    client.ask("SubscribeServiceRequest", &subscribe).await;
+    let registered = named(
+        "s",
+        json!({"type": "registerInstance", "instance": instance(1)}),
+    );
+    assert_eq!(client.ask("InstanceRequest", &registered).await.code(), 0);
+    loop {
+        let pushed = client.push("NotifySubscriberRequest").await;
+        if pushed["serviceInfo"]["hosts"]
+            .as_array()
+            .is_some_and(|h| h.len() == 1)
+        {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_before_the_set_up_waits_for_it_and_not_for_ever() {
+    let (_folder, server) = server(&[]);
+    let lonely = Client::connect(server.port()).await;
+    let asked = Instant::now();
+    let refused = lonely.ask("HealthCheckRequest", &json!({})).await;
+    assert_eq!(
+        (refused.code(), refused.kind.as_str()),
+        (301, "ErrorResponse")
+    );
+    assert!(
+        asked.elapsed() >= Duration::from_millis(2_900),
+        "{:?}",
+        asked.elapsed()
+    );
+
+    let mut client = Client::connect(server.port()).await;
+    let health = json!({});
+    let early = || async { client.ask("HealthCheckRequest", &health).await.code() };
+    // 64 may wait; those beyond are told at once, while the others still wait.
+    let mut waiting: Vec<_> = (0..80).map(|_| Box::pin(early())).collect();
+    let asked = Instant::now();
+    let mut refused = 0;
+    while refused < 16 {
+        let (code, place) = first(&mut waiting).await;
+        assert_eq!(code, 301);
+        drop(waiting.swap_remove(place));
+        refused += 1;
+    }
+    assert!(
+        asked.elapsed() < Duration::from_millis(2_900),
+        "{:?}",
+        asked.elapsed()
+    );
+    drop(waiting);
+    client.set_up(true).await;
+    assert_eq!(client.ask("HealthCheckRequest", &json!({})).await.code(), 0);
+
+    // A client that asks right behind its set-up is served.
+    let mut hasty = Client::connect(server.port()).await;
+    hasty.set_up(true).await;
+    assert_eq!(hasty.ask("HealthCheckRequest", &json!({})).await.code(), 0);
+    hasty.push("SetupAckRequest").await;
+}
+
+/// The first of these to be done, and its place.
+async fn first<T>(all: &mut [std::pin::Pin<Box<impl Future<Output = T>>>]) -> (T, usize) {
+    std::future::poll_fn(|context| {
+        for (place, one) in all.iter_mut().enumerate() {
+            if let std::task::Poll::Ready(done) = one.as_mut().poll(context) {
+                return std::task::Poll::Ready((done, place));
+            }
+        }
+        std::task::Poll::Pending
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_cut_connection_is_told_to_subscribers_within_a_second() {
+    let (_folder, server) = server(&[]);
+    let mut watcher = Client::ready(server.port()).await;
+    let subscribe = named("cut", json!({"subscribe": true, "clusters": ""}));
+    watcher.ask("SubscribeServiceRequest", &subscribe).await;
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let client = Client::ready(server.port()).await;
+        let registered = named(
+            "cut",
+            json!({"type": "registerInstance", "instance": instance(1)}),
+        );
+        client.ask("InstanceRequest", &registered).await;
+        await_hosts(&mut watcher, 1).await;
+        let cut = Instant::now();
+        drop(client);
+        await_hosts(&mut watcher, 0).await;
+        times.push(cut.elapsed());
+    }
+    times.sort_unstable();
+    println!("from the cut to the subscriber: {times:?}");
+    // The middle one: this may run beside everything else.
+    assert!(times[2] <= Duration::from_secs(1), "{times:?}");
+}
+
+async fn await_hosts(watcher: &mut Client, hosts: usize) {
+    loop {
+        let pushed = watcher.push("NotifySubscriberRequest").await;
+        if pushed["serviceInfo"]["hosts"].as_array().map(Vec::len) == Some(hosts) {
+            return;
+        }
+    }
+}
+
+/// How long a bystander waits for an answer, at most.
+async fn bystander_waits(client: &Client, during: Duration) -> Duration {
+    let (begun, mut longest) = (Instant::now(), Duration::ZERO);
+    while begun.elapsed() < during {
+        let asked = Instant::now();
+        assert_eq!(client.ask("HealthCheckRequest", &json!({})).await.code(), 0);
+        longest = longest.max(asked.elapsed());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    longest
+}
+
+/// Beside a debug server on a busy machine.
+const TOLERABLE: Duration = Duration::from_secs(5);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_clients_do_not_touch_others() {
+    let (_folder, server) = server(&["--grpc-write-timeout-ms", "1000"]);
+    let port = server.port();
+    let bystander = Client::ready(port).await;
+    let before = server.resident();
+
+    // Another protocol: closed, not held.
+    let mut http1 = TcpStream::connect(("127.0.0.1", port + 1_000)).expect("a connection");
+    http1.set_read_timeout(Some(PATIENCE)).expect("an option");
+    http1
+        .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        .expect("a request");
+    let mut answer = Vec::new();
+    let ended = http1.read_to_end(&mut answer);
+    assert!(
+        ended.is_ok() || ended.is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionReset),
+        "the connection ends"
+    );
+
+    // Half a frame, then nothing: 100 bytes of SETTINGS are promised, 3 come.
+    let mut halves = Vec::new();
+    for _ in 0..50 {
+        let mut half = TcpStream::connect(("127.0.0.1", port + 1_000)).expect("a connection");
+        half.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x64\x04\0\0\0\0\0abc")
+            .expect("a write");
+        halves.push(half);
+    }
+    assert!(bystander_waits(&bystander, Duration::from_millis(300)).await < TOLERABLE);
+
+    // A message of 100 MB: refused by its length, and the connection goes on.
+    let large = Client::ready(port).await;
+    let mut head = BytesMut::new();
+    head.put_u8(0);
+    head.put_u32(100 << 20);
+    let chunk = Bytes::from(vec![b' '; 1 << 20]);
+    let chunks = vec![chunk; 100];
+    // The server may reset the call while it is still being written.
+    let refused = large
+        .send(head.freeze(), &chunks)
+        .await
+        .map(|a: Answer| a.status);
+    assert!(!matches!(refused.as_deref(), Ok("0")), "{refused:?}");
+    assert_eq!(large.ask("HealthCheckRequest", &json!({})).await.code(), 0);
+    println!("a message of 100 MB: {refused:?}");
+
+    // A flood of calls, and one of calls that are taken back.
+    let flood = std::sync::Arc::new(Client::ready(port).await);
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let flood = flood.clone();
+        calls.spawn(async move {
+            for _ in 0..50 {
+                assert_eq!(flood.ask("HealthCheckRequest", &json!({})).await.code(), 0);
+            }
+        });
+    }
+    assert!(bystander_waits(&bystander, Duration::from_millis(500)).await < TOLERABLE);
+    calls.join_all().await;
+    let resets = Client::ready(port).await;
+    for _ in 0..5_000 {
+        // The server may end the connection for it.
+        if resets.reset_one().await.is_err() {
+            break;
+        }
+    }
+    assert!(bystander_waits(&bystander, Duration::from_millis(300)).await < TOLERABLE);
+
+    // A client that does not read what it subscribed to.
+    let deaf = stops_reading(port, &bystander).await;
+    let begun = Instant::now();
+    let mut longest = Duration::ZERO;
+    while !deaf.is_closed() {
+        assert!(begun.elapsed() < PATIENCE, "who does not read is closed");
+        longest = longest.max(bystander_waits(&bystander, Duration::from_millis(200)).await);
+    }
+    assert!(longest < TOLERABLE, "{longest:?}");
+    println!(
+        "who does not read was closed after {:?}; others waited {longest:?} at most; memory grew by {} KiB",
+        begun.elapsed(),
+        server.resident().saturating_sub(before) >> 10
+    );
+    assert!(
+        server.resident().saturating_sub(before) < 96 << 20,
+        "memory is bounded"
+    );
+    drop(halves);
+}
+
+/// Subscribes to ten services of many instances over a stream that nobody reads.
+async fn stops_reading(port: u16, owner: &Client) -> Client {
+    let instances: Vec<Value> = (1..=200).map(instance).collect();
+    let mut deaf = Client::connect(port).await;
+    deaf.set_up(false).await;
+    for n in 0..10 {
+        let service = format!("large-{n}");
+        let batch = json!({"type": "batchRegisterInstance", "instances": instances});
+        let registered = owner
+            .ask("BatchInstanceRequest", &named(&service, batch))
+            .await;
+        assert_eq!(registered.code(), 0, "{}", registered.body);
+        let subscribe = named(&service, json!({"subscribe": true, "clusters": ""}));
+        deaf.ask("SubscribeServiceRequest", &subscribe).await;
+    }
+    deaf
+}
