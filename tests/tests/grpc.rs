@@ -31,8 +31,9 @@ pub(crate) fn server(more: &[&str]) -> (tempfile::TempDir, Server) {
 pub(crate) fn named(service: &str, more: Value) -> Value {
     let mut body =
         json!({"namespace": "public", "groupName": "DEFAULT_GROUP", "serviceName": service});
-    let fields = body.as_object_mut().expect("an object");
-    fields.extend(more.as_object().cloned().unwrap_or_default());
+    if let (Some(fields), Value::Object(more)) = (body.as_object_mut(), more) {
+        fields.extend(more);
+    }
     body
 }
 
@@ -42,8 +43,9 @@ pub(crate) fn instance(port: usize) -> Value {
 
 pub(crate) fn config(name: &str, more: Value) -> Value {
     let mut body = json!({"dataId": name, "group": "DEFAULT_GROUP", "tenant": ""});
-    let fields = body.as_object_mut().expect("an object");
-    fields.extend(more.as_object().cloned().unwrap_or_default());
+    if let (Some(fields), Value::Object(more)) = (body.as_object_mut(), more) {
+        fields.extend(more);
+    }
     body
 }
 

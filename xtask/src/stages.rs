@@ -122,6 +122,15 @@ pub(crate) const STAGES: &[Stage] = &[
         minutes: 8,
     },
     Stage {
+        name: "grpc",
+        about: "every kind of gRPC request, hostile clients, a crowd of connections",
+        xtask: &[],
+        tests: &["grpc"],
+        lane: Lane::Alone,
+        needs: Needs::Build,
+        minutes: 8,
+    },
+    Stage {
         name: "polls",
         about: "parked polls are small, and woken by what they name",
         xtask: &[],
@@ -179,6 +188,9 @@ pub(crate) const STAGES: &[Stage] = &[
     clients("go-v1", &["clients", "go-v1"]),
     clients("node", &["clients", "node"]),
     clients("python-http", &["clients", "python-http"]),
+    clients("go-v2", &["clients", "go-v2"]),
+    clients("python-grpc", &["clients", "python-grpc"]),
+    clients("rust", &["clients", "rust"]),
 ];
 
 const fn clients(name: &'static str, command: &'static [&'static str]) -> Stage {

@@ -12,7 +12,7 @@ use crate::client::Client;
 use crate::{config, instance, named, server};
 
 /// What a connection may cost the server, its subscriptions and listens included (bytes).
-const EACH: u64 = 96 << 10;
+const EACH: u64 = 64 << 10;
 /// Services that connections choose from; configs too.
 const NAMES: usize = 50;
 /// Subscriptions of one connection, and listens.
