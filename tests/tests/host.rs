@@ -465,14 +465,14 @@ fn udp_port(pid: u32) -> u16 {
         .collect();
     let table = |name| fs::read_to_string(format!("/proc/{pid}/net/{name}")).unwrap_or_default();
     let all = ["udp", "udp6"].map(table).join("\n");
-    let ports = all.lines().filter_map(|line| {
+    let mut ports = all.lines().rev().filter_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let port = fields.get(1)?.rsplit(':').next()?;
         inodes
             .contains(*fields.get(9)?)
             .then(|| u16::from_str_radix(port, 16).ok())?
     });
-    ports.last().expect("the server has a UDP socket")
+    ports.next().expect("the server has a UDP socket")
 }
 
 #[test]

@@ -272,8 +272,8 @@ impl World {
 
     /// An instance of a cluster.
     fn member(&self, service: &ServiceKey, cluster: &Arc<str>) -> Option<InstanceKey> {
-        let keys = self.services.get(service)?.instances.keys();
-        keys.filter(|key| key.cluster == *cluster).last().cloned()
+        let mut keys = self.services.get(service)?.instances.keys().rev();
+        keys.find(|key| key.cluster == *cluster).cloned()
     }
 
     fn of_service(&mut self) -> Op {

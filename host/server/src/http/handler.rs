@@ -268,7 +268,8 @@ impl Shared {
             (&parts.uri, &parts.headers, &parts.extensions),
             &body.bytes,
             &ip,
-        )?;
+        )
+        .map_err(|error| plain(StatusCode::BAD_REQUEST, Answer::TEXT, error))?;
         let origin = origin(ip);
         let plan = match plan {
             Plan::Submit {

@@ -31,11 +31,6 @@ impl Run {
     pub(crate) fn quantile(&self, share: f64) -> u32 {
         let last = self.latencies.len().saturating_sub(1);
         // Indexes are far below 2^52.
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            clippy::cast_precision_loss
-        )]
         let at = (last as f64 * share) as usize;
         self.latencies.get(at).copied().unwrap_or_default()
     }

@@ -40,7 +40,6 @@ pub(crate) async fn measure(program: &Path) -> Result<String, Failure> {
 }
 
 // Sizes of memory are far below 2^52.
-#[allow(clippy::cast_precision_loss)]
 fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }

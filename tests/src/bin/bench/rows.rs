@@ -70,7 +70,7 @@ pub(crate) const ROWS: &[Row] = &[
         name: "beat",
         connections: 32,
         before: Some((0..BEATING, |number, out| {
-            register(number % 100, number, out)
+            register(number % 100, number, out);
         })),
         ask: |number, out| beat(number % BEATING % 100, number % BEATING, out),
     },

@@ -17,7 +17,6 @@ pub(crate) struct Measured {
 impl Measured {
     /// The figures of a run.
     // Counts of requests are far below 2^52.
-    #[allow(clippy::cast_precision_loss)]
     pub(crate) fn of(run: &Run, used: Option<Duration>) -> Self {
         let answered = run.answered as f64;
         Self {

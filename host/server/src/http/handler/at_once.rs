@@ -43,7 +43,10 @@ impl Shared {
                 Err(answer) => Plan::Answer(answer),
             },
             Ok(plan) => plan,
-            Err(written) => return AtOnce::Written(written),
+            Err(error) => {
+                let refused = plain(StatusCode::BAD_REQUEST, Answer::TEXT, error);
+                return AtOnce::Written(refused);
+            }
         };
         AtOnce::Planned {
             served: served.clone(),
@@ -79,19 +82,19 @@ pub(super) fn ip_of(headers: &HeaderMap, extensions: &Extensions) -> String {
 /// Has the core plan the answer to a request whose body is read.
 ///
 /// # Errors
-/// The answer, if the body is not what its type says.
+/// What is wrong with a body that is not what its type says.
 pub(super) fn understand(
     served: &Served,
     method: Method,
     (uri, headers, extensions): (&Uri, &HeaderMap, &Extensions),
     body: &[u8],
     ip: &str,
-) -> Result<Plan, Written> {
+) -> Result<Plan, &'static str> {
     let (form, multipart) = match form_of(headers) {
         Form::Urlencoded => (body, Vec::new()),
         Form::Multipart(boundary) => match multipart::parse(body, &boundary) {
             Ok(parts) => (&[][..], parts),
-            Err(error) => return Err(plain(StatusCode::BAD_REQUEST, Answer::TEXT, error)),
+            Err(error) => return Err(error),
         },
         Form::Other => (&[][..], Vec::new()),
     };
