@@ -168,7 +168,7 @@ fn acknowledged_writes_survive_kill_9() {
                 thread::sleep(Duration::from_millis(20 + random.below(300)));
                 server.kill();
                 stop.store(true, Ordering::Relaxed);
-                let ended = workers.into_iter().map(std::thread::ScopedJoinHandle::join);
+                let ended = workers.into_iter().map(thread::ScopedJoinHandle::join);
                 ended.map(|w| w.expect("a writer has failed")).sum::<u64>()
             });
             if round % 5 == 4 {
