@@ -1,13 +1,12 @@
 //! What the server sends of itself.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{format, vec::Vec};
 
 use serde_json::{Value, json};
 
 use super::GrpcAnswer;
 use crate::{
-    api::hosts,
-    model::ConfigKey,
+    api::{hosts, v1::config::group_key},
     node::output::{PushBody, SyncKind},
     view::Reading,
 };
@@ -59,7 +58,7 @@ pub fn push(view: &dyn Reading, number: u64, body: &PushBody, wall: u64) -> Grpc
         PushBody::FuzzyConfig { key, exists } => {
             let mut fields = with_id(number, "config");
             fields["syncType"] = "FUZZY_WATCH_RESOURCE_CHANGED".into();
-            fields["groupKey"] = group_key(key).into();
+            fields["groupKey"] = group_key(key, &key.namespace).into();
             fields["changeType"] = if *exists {
                 "CONFIG_CHANGED"
             } else {
@@ -106,17 +105,6 @@ pub fn push(view: &dyn Reading, number: u64, body: &PushBody, wall: u64) -> Grpc
             )
         }
     }
-}
-
-/// `dataId+group+namespace`, with `+` and `%` of the parts escaped.
-fn group_key(key: &ConfigKey) -> String {
-    let part = |text: &str| text.replace('%', "%25").replace('+', "%2B");
-    format!(
-        "{}+{}+{}",
-        part(&key.data_id),
-        part(&key.group),
-        part(&key.namespace)
-    )
 }
 
 fn with_id(number: u64, module: &str) -> Value {

@@ -118,6 +118,19 @@ pub(super) const ROUTES: &[Route] = &[
         ..READ
     },
     Route {
+        path: "/v2/cs/history/detail",
+        instead: "GET ${contextPath:nacos}/v3/admin/cs/history",
+        params: &[
+            DATA_ID,
+            GROUP,
+            NAMESPACE,
+            Param::of("nid", Kind::Long, "number of the row").required(),
+        ],
+        summary: "Shows what a change replaced, and by what.",
+        make: history::change_v2,
+        ..READ
+    },
+    Route {
         path: "/v2/cs/history/previous",
         instead: "GET ${contextPath:nacos}/v3/admin/cs/history/previous",
         params: &[

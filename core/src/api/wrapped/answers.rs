@@ -439,3 +439,87 @@ fn history_is_shown_as_recorded() {
     );
     assert_eq!((none.0, &none.1["data"]), (200, &Value::Null));
 }
+
+#[test]
+fn a_change_is_shown_with_both_its_sides() {
+    let key = ConfigKey::new("", "G", "k.a");
+    let row = |nid: u64, op: HistoryOp, content: &str, rule: Option<GrayRule>| Row {
+        table: Table::History,
+        key: history_key(&key, nid),
+        value: HistoryRow {
+            op,
+            id: 9,
+            rule,
+            version: version(content),
+            user: "".into(),
+            ip: "1.1.1.1".into(),
+            stamp: 1_795_223_535_340,
+        }
+        .encode(),
+    };
+    let tag = GrayRule::Tag { tag: "t".into() };
+    let rows = [
+        row(25, HistoryOp::Update, "longer", None),
+        row(24, HistoryOp::Insert, "gray", Some(tag)),
+        row(23, HistoryOp::Update, "first", None),
+        row(22, HistoryOp::Insert, "first", None),
+    ];
+    let ask = |nid: u64| {
+        let uri = format!("/v2/cs/history/detail?dataId=k.a&group=G&nid={nid}");
+        run(Method::Get, &uri, &Ok(Reply::Done), &rows).1["data"].clone()
+    };
+    let md5s = |nid| {
+        let shown = ask(nid);
+        (shown["originalMd5"].clone(), shown["updatedMd5"].clone())
+    };
+    let md5 = |content: &str| Value::from(Md5::of(content.as_bytes()).hex());
+    assert_eq!(md5s(22), (Value::Null, md5("first")));
+    assert_eq!(
+        md5s(23),
+        (md5("first"), md5("longer")),
+        "not the gray one's"
+    );
+    assert_eq!(md5s(25), (md5("longer"), md5("k: 1")), "what stands now");
+    assert_eq!(
+        (&ask(25)["updatedContent"], &ask(25)["opType"]),
+        (&json!("k: 1"), &json!("U"))
+    );
+    assert_eq!(
+        ask(24)["updateExtInfo"].as_str().map(|t| t.contains("tag")),
+        Some(true)
+    );
+    assert_eq!(ask(21), Value::Null);
+}
+
+#[test]
+fn exports_imports_and_clones_are_those_of_v1_in_the_wrapper() {
+    let exported = plan(
+        &Routes::all(),
+        &view(),
+        Compat::All,
+        Method::Get,
+        "/v3/console/cs/config/export2?ids=9",
+    );
+    let Plan::Long(look) = exported else {
+        panic!("goes through the configs")
+    };
+    let Plan::Contents { indexes, then } = look(&view()) else {
+        panic!("reads the contents")
+    };
+    assert_eq!(indexes, [4]);
+    let Plan::Answer(archive) = then(Vec::from([Some(Arc::from(&b"k: 1"[..]))]), &view()) else {
+        panic!("is answered")
+    };
+    assert!(
+        archive
+            .bytes()
+            .is_some_and(|bytes| bytes.starts_with(b"PK"))
+    );
+    let code = |uri: &str| run(Method::Post, uri, &Ok(Reply::Done), &[]).1["code"].clone();
+    assert_eq!(code("/v3/admin/cs/config/import?namespaceId=ns"), 100_005);
+    assert_eq!(
+        code("/v3/console/cs/config/clone?targetNamespaceId=ns"),
+        100_006
+    );
+    assert_eq!(code("/v3/admin/cs/config/clone?namespaceId=ns"), 100_006);
+}

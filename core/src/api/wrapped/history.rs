@@ -1,6 +1,6 @@
 //! The history of configs in the `Result` wrapper.
 
-use alloc::{boxed::Box, format, vec::Vec};
+use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
 
 use serde_json::{Value, json};
 
@@ -16,11 +16,13 @@ use crate::{
     },
     config::{HistoryOp, HistoryRow, history_key, history_prefix},
     log::Table,
-    model::ConfigKey,
+    model::{ConfigItem, ConfigKey},
 };
 
 /// Rows of one page, at most.
 const MAX_PAGE: usize = 500;
+/// Rows of a config among which a change is looked for, at most.
+const MOST_ROWS: usize = 10_000;
 /// When every row was created, as the reference's databases say: its column has a default that nobody overwrites.
 const CREATED: u64 = 1_273_017_600_000;
 
@@ -179,4 +181,116 @@ pub(in crate::api) fn previous_v2(args: &Args<'_>) -> Result<Plan, Fault> {
 pub(in crate::api) fn previous_v3(args: &Args<'_>) -> Result<Plan, Fault> {
     let rows = (history_prefix(&key_of(args)), LOOKED_THROUGH);
     Ok(one(args, rows, before(args), detail_v3_json, no_source))
+}
+
+/// A row and the next one of the same version, of rows of a config, the last first. The next one shows what came of the
+/// change.
+fn change_of(rows: impl Iterator<Item = Shown>, nid: u64) -> Option<(Shown, Option<HistoryRow>)> {
+    let mut rows: Vec<Shown> = rows.take_while(|(number, _, _)| *number >= nid).collect();
+    let found = rows.pop().filter(|(number, _, _)| *number == nid)?;
+    let next = rows.into_iter().rev().map(|(_, _, row)| row);
+    let next = next
+        .filter(|row| row.rule.is_some() == found.2.rule.is_some())
+        .find(|row| row.gray_name() == found.2.gray_name());
+    Some((found, next))
+}
+
+/// What a version is now, as a row.
+fn present(item: &ConfigItem, row: &HistoryRow) -> Option<HistoryRow> {
+    let (version, rule) = match row.gray_name() {
+        None => (item.formal.clone()?, None),
+        Some(name) => {
+            let gray = item.grays.iter().find(|gray| gray.name == name)?;
+            (gray.version.clone(), Some(gray.rule.clone()))
+        }
+    };
+    Some(HistoryRow {
+        version,
+        rule,
+        ..row.clone()
+    })
+}
+
+/// v2's row with what stood before the change and what came of it; null for none.
+pub(in crate::api) fn change_v2(args: &Args<'_>) -> Result<Plan, Fault> {
+    let nid = u64::try_from(args.int("nid")).unwrap_or(0);
+    Ok(Plan::Rows {
+        query: RowsQuery {
+            table: Table::History,
+            prefix: history_prefix(&key_of(args)),
+            reverse: true,
+            skip: 0,
+            limit: MOST_ROWS,
+            count: false,
+        },
+        then: Box::new(move |(_, rows), view| {
+            let Some((shown, next)) = change_of(rows.iter().filter_map(read), nid) else {
+                return Plan::Answer(Answer::wrapped("null"));
+            };
+            let row = &shown.2;
+            let sides = match row.op {
+                HistoryOp::Insert => [None, Some(row.clone())],
+                HistoryOp::Delete => [Some(row.clone()), None],
+                HistoryOp::Update => {
+                    let present = || present(&*view.config(&shown.1)?, row);
+                    [Some(row.clone()), next.or_else(present)]
+                }
+            };
+            Plan::Contents {
+                indexes: sides
+                    .iter()
+                    .flatten()
+                    .map(|row| row.version.content.index)
+                    .collect(),
+                then: Box::new(move |contents, _| {
+                    Plan::Answer(data(&change_json(&shown, &sides, contents.iter())))
+                }),
+            }
+        }),
+    })
+}
+
+/// `contents` are those of the sides that are there.
+fn change_json<'a>(
+    shown: &Shown,
+    sides: &[Option<HistoryRow>; 2],
+    mut contents: impl Iterator<Item = &'a Option<Arc<[u8]>>>,
+) -> Value {
+    let mut json = json_v2(shown);
+    if let Value::Object(fields) = &mut json {
+        for only_elsewhere in ["md5", "content", "extInfo", "encryptedDataKey"] {
+            fields.remove(only_elsewhere);
+        }
+    }
+    json["opType"] = shown.2.op.letter().into();
+    let names = [
+        [
+            "originalMd5",
+            "originalContent",
+            "originalEncryptedDataKey",
+            "originalExtInfo",
+        ],
+        [
+            "updatedMd5",
+            "updatedContent",
+            "updatedEncryptedDataKey",
+            "updateExtInfo",
+        ],
+    ];
+    for ([md5, content, key, ext], side) in names.into_iter().zip(sides) {
+        json[md5] = side
+            .as_ref()
+            .map(|row| row.version.content.md5.hex())
+            .into();
+        json[content] = match side {
+            Some(_) => text(contents.next().and_then(Option::as_ref)),
+            None => Value::Null,
+        };
+        json[key] = side
+            .as_ref()
+            .map(|row| &*row.version.encrypted_data_key)
+            .into();
+        json[ext] = side.as_ref().map(HistoryRow::ext_info).into();
+    }
+    json
 }

@@ -48,6 +48,17 @@ pub(in crate::api) fn tenant(namespace: &str) -> &str {
     }
 }
 
+/// `dataId+group[+namespace]`, with what is `+` or `%` in them escaped; the namespace as the reader spells it.
+pub(in crate::api) fn group_key(key: &ConfigKey, namespace: &str) -> String {
+    let escaped = |text: &str| text.replace('%', "%25").replace('+', "%2B");
+    let mut out = alloc::format!("{}+{}", escaped(&key.data_id), escaped(&key.group));
+    if !namespace.is_empty() {
+        out.push('+');
+        out.push_str(&escaped(namespace));
+    }
+    out
+}
+
 /// 200 with JSON, of the type that everything below `/v1/cs` has.
 fn json_answer(body: impl Into<Vec<u8>>) -> Answer {
     Answer::new(200, Answer::JSON_UTF8, body)

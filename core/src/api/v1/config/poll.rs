@@ -6,7 +6,8 @@ use core::fmt::Write as _;
 use serde_json::{Map, Value, json};
 
 use super::{
-    CLIENT, DATA_ID, GROUP, TENANT, json_answer, json_of, key_of, listing::namespace, tenant,
+    CLIENT, DATA_ID, GROUP, TENANT, group_key, json_answer, json_of, key_of, listing::namespace,
+    tenant,
 };
 use crate::{
     api::{
@@ -332,18 +333,6 @@ fn listeners(args: &Args<'_>) -> Result<Plan, Fault> {
     }))
 }
 
-/// `dataId+group[+tenant]`, with what is `+` or `%` in them escaped.
-pub(in crate::api) fn group_key(key: &ConfigKey) -> String {
-    let escaped = |text: &str| text.replace('%', "%25").replace('+', "%2B");
-    let mut out = format!("{}+{}", escaped(&key.data_id), escaped(&key.group));
-    let tenant = tenant(&key.namespace);
-    if !tenant.is_empty() {
-        out.push('+');
-        out.push_str(&escaped(tenant));
-    }
-    out
-}
-
 fn listened(args: &Args<'_>) -> Result<Plan, Fault> {
     let all = args.flag("all") || args.call().path.ends_with("/watcherConfigs");
     let question = Question::ListenedBy {
@@ -355,9 +344,9 @@ fn listened(args: &Args<'_>) -> Result<Plan, Fault> {
             Reply::Listened(found) => found,
             _ => Vec::new(),
         };
-        Ok(sample(
-            found.into_iter().map(|(key, md5)| (group_key(&key), md5)),
-        ))
+        Ok(sample(found.into_iter().map(|(key, md5)| {
+            (group_key(&key, tenant(&key.namespace)), md5)
+        })))
     }))
 }
 

@@ -6,7 +6,11 @@ use serde_json::{Map, Value, json};
 
 use super::{key_of, search::namespace};
 use crate::{
-    api::{Answer, Args, Fault, Plan, v1::config::poll::group_key, wrapped::data},
+    api::{
+        Answer, Args, Fault, Plan,
+        v1::config::{group_key, tenant},
+        wrapped::data,
+    },
     model::Md5,
     node::{
         op::{Op, Question},
@@ -49,7 +53,9 @@ pub(in crate::api) fn listened(args: &Args<'_>) -> Result<Plan, Fault> {
         };
         Ok(listening(
             "ip",
-            found.into_iter().map(|(key, md5)| (group_key(&key), md5)),
+            found
+                .into_iter()
+                .map(|(key, md5)| (group_key(&key, tenant(&key.namespace)), md5)),
         ))
     }))
 }
