@@ -191,6 +191,8 @@ pub(crate) const STAGES: &[Stage] = &[
     clients("go-v2", &["clients", "go-v2"]),
     clients("python-grpc", &["clients", "python-grpc"]),
     clients("rust", &["clients", "rust"]),
+    clients("java-2.5.1", &["clients", "java-2.5.1"]),
+    clients("java-3.1.1", &["clients", "java-3.1.1"]),
 ];
 
 const fn clients(name: &'static str, command: &'static [&'static str]) -> Stage {
