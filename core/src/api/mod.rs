@@ -15,8 +15,6 @@ pub mod hosts;
 mod metadata;
 mod plan;
 #[cfg(test)]
-mod recorded;
-#[cfg(test)]
 mod replay;
 mod route;
 mod routes;
