@@ -128,8 +128,8 @@ impl Watchers {
         }
     }
 
-    /// A long poll: answered at once with the positions of all configs that differ from what the caller would get, or
-    /// if it does not want to wait; else parked until the first of them changes.
+    /// A long poll. One that does not want to wait is answered with the positions of all configs that differ from what
+    /// the caller would get. One that waits is told the first that differs, at once or when it changes.
     ///
     /// A config that does not exist (or not for this caller) has no MD5.
     pub fn poll(
@@ -148,8 +148,12 @@ impl Watchers {
             keys.iter()
                 .map(|(key, md5)| *md5 != self.md5_for(key, ip, tag, configs)),
         );
-        if !differing.is_empty() || wait_ms == 0 {
+        if wait_ms == 0 {
             return Ok(Reply::Changed(differing)).into();
+        }
+        if let Some(&position) = differing.first() {
+            let key = keys[position as usize].0.clone();
+            return Ok(Reply::Woken { position, key }).into();
         }
         if self.polls.len() >= self.limits.polls as usize {
             return reached("max polls");
@@ -361,16 +365,17 @@ impl Watchers {
 
     /// Takes a poll out and makes its answer: the config that changed, or none if its time is up.
     fn answer(&mut self, slot: u32) -> Option<(u64, Answered)> {
+        let poll = self.polls.get(slot)?;
+        let woken = poll.changed.and_then(|changed| {
+            let at = poll.names.iter().position(|name| *name == changed)?;
+            let key = self.names.get(changed)?.key.clone();
+            Some(Reply::Woken {
+                position: u32::try_from(at).ok()?,
+                key,
+            })
+        });
         let poll = self.take(slot)?;
-        let changed = poll
-            .changed
-            .and_then(|changed| poll.names.iter().position(|name| *name == changed));
-        Some((
-            poll.id,
-            Ok(Reply::Changed(
-                changed.map(|at| at as u32).into_iter().collect(),
-            )),
-        ))
+        Some((poll.id, Ok(woken.unwrap_or(Reply::Changed(Vec::new())))))
     }
 
     fn take(&mut self, slot: u32) -> Option<Poll> {

@@ -32,7 +32,7 @@ pub enum Reply {
         /// `cacheMillis`.
         cache_millis: u64,
     },
-    /// A poll ended: the configs of the request that differ, by position; none after the time is up.
+    /// What differs, by position in the request; of a poll that waited none: its time is up.
     Changed(Vec<u32>),
     /// A config was published; its revision.
     Published {
@@ -63,6 +63,13 @@ pub enum Reply {
     Totals(Totals),
     /// Connections.
     Connections(Vec<Connection>),
+    /// A poll that waits ended because this config differs. It names the config, so that what waits need not keep the names.
+    Woken {
+        /// Its position in the request.
+        position: u32,
+        /// The config.
+        key: ConfigKey,
+    },
 }
 
 /// Why a request is refused: what the caller did. How each generation of the API says so is [`crate::api`]'s.

@@ -400,7 +400,15 @@ fn what_a_storm_leaves_for_the_next_input_is_no_pause() {
     let answered = trial
         .outputs
         .iter()
-        .filter(|output| matches!(output, Output::Reply { result: Ok(Reply::Changed(at)), .. } if *at == [0]))
+        .filter(|output| {
+            matches!(
+                output,
+                Output::Reply {
+                    result: Ok(Reply::Woken { position: 0, .. }),
+                    ..
+                }
+            )
+        })
         .count();
     assert_eq!(answered, 1_100);
 }
@@ -427,10 +435,14 @@ fn a_publish_wakes_a_parked_poll_and_only_one_that_differs() {
         trial.answer(trial.id),
         Some(Ok(Reply::Published { revision: 1 }))
     );
-    assert_eq!(trial.answer(parked), Some(Ok(Reply::Changed(vec![0]))));
+    let woken = Reply::Woken {
+        position: 0,
+        key: config(),
+    };
+    assert_eq!(trial.answer(parked), Some(Ok(woken.clone())));
     assert_eq!(
         poll(&mut trial, None),
-        Some(Ok(Reply::Changed(vec![0]))),
+        Some(Ok(woken)),
         "what differs already is answered at once"
     );
     assert_eq!(poll(&mut trial, Some(Md5::of(b"a"))), None);

@@ -137,6 +137,11 @@ fn md5(text: &str) -> Option<Md5> {
     Some(Md5::of(text.as_bytes()))
 }
 
+fn woken(position: u32, key: &ConfigKey) -> Answered {
+    let key = key.clone();
+    Ok(Reply::Woken { position, key })
+}
+
 fn changed(positions: &[u32]) -> Answered {
     Ok(Reply::Changed(positions.to_vec()))
 }
@@ -153,8 +158,9 @@ fn a_poll_that_differs_or_does_not_wait_is_answered_at_once() {
     ];
     assert_eq!(
         world.poll("", "", &keys, 1000),
-        Step::Done(changed(&[2, 3]))
+        Step::Done(woken(2, &key(1)))
     );
+    assert_eq!(world.poll("", "", &keys, 0), Step::Done(changed(&[2, 3])));
     assert_eq!(world.poll("", "", &keys[..2], 0), Step::Done(changed(&[])));
     world.assert_empty();
 }
@@ -179,7 +185,7 @@ fn a_parked_poll_is_told_the_one_config_that_changed() {
     assert_eq!(world.publish(publish(&key(9), "one")).0, []);
     assert_eq!(
         world.publish(publish(&key(1), "two")).0,
-        [(1, changed(&[1]))]
+        [(1, woken(1, &key(1)))]
     );
     assert_eq!(world.remove(&key(1), None).0, []);
     world.assert_empty();
@@ -191,13 +197,13 @@ fn appearing_and_vanishing_are_changes() {
     assert_eq!(world.poll("", "", &[(key(0), None)], 1000), Step::Parked);
     assert_eq!(
         world.publish(publish(&key(0), "one")).0,
-        [(1, changed(&[0]))]
+        [(1, woken(0, &key(0)))]
     );
     assert_eq!(
         world.poll("", "", &[(key(0), md5("one"))], 1000),
         Step::Parked
     );
-    assert_eq!(world.remove(&key(0), None).0, [(2, changed(&[0]))]);
+    assert_eq!(world.remove(&key(0), None).0, [(2, woken(0, &key(0)))]);
     world.assert_empty();
 }
 
@@ -309,13 +315,13 @@ fn a_gray_version_wakes_only_whom_it_is_for() {
     );
     assert_eq!(
         world.publish(gray(beta, "b")).0,
-        [(1, changed(&[0])), (3, changed(&[0]))]
+        [(1, woken(0, &key(0))), (3, woken(0, &key(0)))]
     );
     assert_eq!(
         world
             .publish(gray(GrayRule::Tag { tag: "t".into() }, "t"))
             .0,
-        [(4, changed(&[0]))]
+        [(4, woken(0, &key(0)))]
     );
     assert_eq!(
         world.poll("10.0.0.1", "t", &[(key(0), md5("b"))], 1000),
@@ -323,9 +329,12 @@ fn a_gray_version_wakes_only_whom_it_is_for() {
     );
     assert_eq!(
         world.publish(publish(&key(0), "formal 2")).0,
-        [(2, changed(&[0]))]
+        [(2, woken(0, &key(0)))]
     );
-    assert_eq!(world.remove(&key(0), Some("beta")).0, [(5, changed(&[0]))]);
+    assert_eq!(
+        world.remove(&key(0), Some("beta")).0,
+        [(5, woken(0, &key(0)))]
+    );
     world.assert_empty();
 }
 

@@ -185,6 +185,7 @@ fn variants_of_reply_keep_their_numbers() {
         "PushState",
         "Totals",
         "Connections",
+        "Woken",
     ];
     assert_eq!(variants::<Reply>(), expected);
 }

@@ -274,16 +274,36 @@ fn poll(args: &Args<'_>) -> Result<Plan, Fault> {
         wait_ms: wait.max(SHORTEST_WAIT_MS),
         tag: tag.into(),
     };
-    // All that a parked poll keeps, in one allocation: the names as they are answered, each up to its end.
-    let names = changed(entries.iter()).into_boxed_str();
+    // All that a parked poll keeps of its request: a bit a key, whether the caller named the namespace.
+    let mut named = alloc::vec![0_u64; entries.len().div_ceil(64)];
+    for (at, _) in entries
+        .iter()
+        .enumerate()
+        .filter(|(_, e)| !e.tenant.is_empty())
+    {
+        named[at / 64] |= 1 << (at % 64);
+    }
+    let named = named.into_boxed_slice();
     Ok(args.submit(op, move |reply| {
-        let Reply::Changed(positions) = reply else {
+        let Reply::Woken { position, key } = reply else {
+            // The time is up, or the server ends.
             return Ok(answer(String::new()));
         };
-        let named = positions
-            .iter()
-            .filter_map(|at| names.split_inclusive("%01").nth(*at as usize));
-        Ok(answer(named.collect()))
+        let at = position as usize;
+        let spelt = named
+            .get(at / 64)
+            .is_some_and(|bits| bits >> (at % 64) & 1 == 1);
+        let tenant = if spelt {
+            (*key.namespace).into()
+        } else {
+            String::new()
+        };
+        let entry = Entry {
+            key,
+            md5: String::new(),
+            tenant,
+        };
+        Ok(answer(changed(core::iter::once(&entry))))
     }))
 }
 

@@ -61,7 +61,7 @@ struct Model {
 impl Model {
     /// Polls of which a config differs now, each with the positions that do.
     fn woken(&mut self, world: &World) -> Answers {
-        let differing: BTreeMap<u64, usize> = self
+        let differing: BTreeMap<u64, (usize, ConfigKey)> = self
             .polls
             .iter()
             .filter_map(|(id, (who, _, holds))| {
@@ -69,13 +69,13 @@ impl Model {
                 let at = holds
                     .iter()
                     .position(|(key, md5)| world.md5(key, ip, tag) != *md5)?;
-                Some((*id, at))
+                Some((*id, (at, holds[at].0.clone())))
             })
             .collect();
         self.polls.retain(|id, _| !differing.contains_key(id));
         differing
             .into_iter()
-            .map(|(id, at)| (id, changed(&[at as u32])))
+            .map(|(id, (at, key))| (id, woken(at as u32, &key)))
             .collect()
     }
 
