@@ -12,6 +12,11 @@ use crate::Failure;
 use crate::process::{stop_tree, tail};
 use crate::workspace::{server_binary, target_folder};
 
+/// Where a server says that it is ready, by generation.
+const READINESS: [&str; 2] = [
+    "/nacos/v1/console/health/readiness",
+    "/nacos/v3/admin/core/state/readiness",
+];
 /// A debug server on a busy machine takes a while.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
@@ -90,7 +95,9 @@ impl Files {
                     tail(&self.log, 20)
                 ));
             }
-            if status(port, "/nacos/v1/console/health/readiness") == Some(200) {
+            // Each `compat` serves at least one of them.
+            let ready = READINESS.iter().any(|path| status(port, path) == Some(200));
+            if ready {
                 return Ok(());
             }
             if started.elapsed() > READY_WITHIN {
