@@ -76,6 +76,25 @@ impl ConfigKey {
     }
 }
 
+impl ConfigKey {
+    /// As [`ConfigKey::new`], sharing the texts of namespace and group with another key where they are the same: lists of
+    /// keys mostly name one.
+    #[must_use]
+    pub fn beside(other: Option<&Self>, namespace: &str, group: &str, data_id: &str) -> Self {
+        let blank = namespace.trim().is_empty();
+        let namespace = if blank { DEFAULT_NAMESPACE } else { namespace };
+        let shared = |text: &str, of: fn(&Self) -> &Arc<str>| {
+            let same = other.map(of).filter(|t| ***t == *text);
+            same.map_or_else(|| Arc::from(text), Arc::clone)
+        };
+        Self {
+            namespace: shared(namespace, |k| &k.namespace),
+            group: shared(group, |k| &k.group),
+            data_id: Arc::from(data_id),
+        }
+    }
+}
+
 impl fmt::Display for ConfigKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}+{}+{}", self.data_id, self.group, self.namespace)
@@ -108,7 +127,11 @@ mod tests {
         let key = ServiceKey::new("", " ", "orders");
         assert_eq!((&*key.namespace, &*key.group), ("public", "DEFAULT_GROUP"));
         assert_eq!(key.grouped(), "DEFAULT_GROUP@@orders");
-        assert_eq!(&*ConfigKey::new("", "g", "d").namespace, "public");
+        let one = ConfigKey::new("", "g", "d");
+        assert_eq!(&*one.namespace, "public");
+        let two = ConfigKey::beside(Some(&one), " ", "h", "d");
+        assert_eq!(two, ConfigKey::new("", "h", "d"));
+        assert!(Arc::ptr_eq(&one.namespace, &two.namespace));
     }
 
     #[test]

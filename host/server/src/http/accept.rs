@@ -275,11 +275,15 @@ async fn serve_connection<S, B>(
                 Phase::Over => return,
             }
         };
-        let parts = connection.into_parts();
-        // Copied, because even an empty rest would keep hyper's whole buffer.
-        let left = parts.read_buf.to_vec();
-        drop(parts.read_buf);
-        (stream, service) = (parts.io.into_inner(), parts.service);
+        let left;
+        (stream, service, left) = {
+            // Moved in here, so that its place is given back before the wait, and is no part of this future.
+            let connection = connection;
+            let parts = connection.into_parts();
+            // Copied, because even an empty rest would keep hyper's whole buffer.
+            let left = parts.read_buf.to_vec();
+            (parts.io.into_inner(), parts.service, left)
+        };
         stream.park();
         let mut parked = parked;
         let answer = loop {

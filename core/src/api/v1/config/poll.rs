@@ -130,7 +130,7 @@ fn entries(decoded: &str, most: usize) -> Result<(Vec<Entry>, Option<Fault>), Wr
         });
     }
     let refusal = first_refusal(names);
-    let mut entries = Vec::new();
+    let mut entries: Vec<Entry> = Vec::new();
     // What stands behind the last end of an entry is none.
     let ended = decoded.rfind(LINE).map_or("", |end| &decoded[..end]);
     for line in decoded
@@ -145,8 +145,9 @@ fn entries(decoded: &str, most: usize) -> Result<(Vec<Entry>, Option<Fault>), Wr
             [data_id, group, md5, tenant] => (data_id, group, md5, tenant),
             _ => return Err(Wrong::Entries),
         };
+        let last: Option<&Entry> = entries.last();
         entries.push(Entry {
-            key: ConfigKey::new(tenant, group, data_id),
+            key: ConfigKey::beside(last.map(|e| &e.key), tenant, group, data_id),
             md5: md5.into(),
             tenant: tenant.trim().into(),
         });
