@@ -90,7 +90,10 @@ pub(crate) const SUITES: &[Suite] = &[
         java: None,
         udp: false,
         least: 29,
-        not_yet: None,
+        not_yet: Some(
+            "one run in a few, its client loses the second of two quick changes, or dies of a map that two of its \
+             goroutines use: pushes of one config must leave it time between them",
+        ),
     },
     Suite {
         name: "python-grpc",

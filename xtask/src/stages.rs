@@ -188,7 +188,6 @@ pub(crate) const STAGES: &[Stage] = &[
     clients("go-v1", &["clients", "go-v1"]),
     clients("node", &["clients", "node"]),
     clients("python-http", &["clients", "python-http"]),
-    clients("go-v2", &["clients", "go-v2"]),
     clients("python-grpc", &["clients", "python-grpc"]),
     clients("rust", &["clients", "rust"]),
     clients("java-2.5.1", &["clients", "java-2.5.1"]),
