@@ -2,7 +2,9 @@
 //! The tests themselves are in `tests/`, one program a stage of `cargo xtask test`; what must hold is said there.
 
 pub mod differential;
+pub mod grpc;
 pub mod http;
 pub mod member;
 pub mod sample;
 pub mod server;
+pub mod wire;

@@ -89,6 +89,24 @@ pub fn free_port() -> u16 {
         .expect("one of thousands of ports is free")
 }
 
+/// How many files a process may have open, after asking for as many as are allowed. The server inherits it.
+#[must_use]
+pub fn open_files() -> usize {
+    let limit = |place: usize| -> usize {
+        let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+        let line = limits.lines().find(|l| l.starts_with("Max open files"));
+        let word = line.and_then(|l| l.split_whitespace().nth(place)?.parse().ok());
+        word.unwrap_or(1_024)
+    };
+    let hard = limit(4);
+    // Where the program is missing the limit stays; what needs more says so itself.
+    let _raised = Command::new("prlimit")
+        .arg(format!("--pid={}", std::process::id()))
+        .arg(format!("--nofile={hard}:{hard}"))
+        .status();
+    limit(3)
+}
+
 /// How to start a server.
 #[derive(Clone, Debug)]
 pub struct Setup {

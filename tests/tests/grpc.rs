@@ -1,8 +1,6 @@
 //! gRPC against a real server: every kind of request is answered, and what a broken or hostile client does stays its own
 //! matter. Then many connections at once: what each costs in memory, and what it takes to lose and redo them all.
 
-#[path = "grpc/client.rs"]
-mod client;
 #[path = "grpc/crowd.rs"]
 mod crowd;
 
@@ -13,10 +11,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
+use nacrite_tests::grpc::{Answer, Client, PATIENCE, framed};
 use nacrite_tests::server::{Server, Setup};
 use serde_json::{Value, json};
-
-use client::{Answer, Client, PATIENCE, framed};
 
 /// A server with some further arguments; its data goes with the folder.
 pub(crate) fn server(more: &[&str]) -> (tempfile::TempDir, Server) {

@@ -1,14 +1,12 @@
 //! Many parked long polls: what each costs in memory, that a publish wakes those that listen and no others, and that a
 //! server which is told to end answers them all.
 
-use std::fs;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nacrite_tests::http::Connection;
 use nacrite_tests::sample::{is_full, sized};
-use nacrite_tests::server::{Server, Setup};
+use nacrite_tests::server::{Server, Setup, open_files};
 
 /// What a parked poll may cost: its connection included, and each key that it names (bytes).
 const EACH_POLL: u64 = 4 << 10;
@@ -18,23 +16,6 @@ const NAMES: usize = 1_000;
 /// Open files that this program and the server need beside the polls.
 const OTHER_FILES: usize = 200;
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// How many files a process may have open, after asking for as many as are allowed. The server inherits it.
-fn open_files() -> usize {
-    let limit = |place: usize| -> usize {
-        let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
-        let line = limits.lines().find(|l| l.starts_with("Max open files"));
-        let word = line.and_then(|l| l.split_whitespace().nth(place)?.parse().ok());
-        word.unwrap_or(1_024)
-    };
-    let hard = limit(4);
-    // Where the program is missing, the limit stays as it is, and fewer polls are parked: that is said.
-    let _raised = Command::new("prlimit")
-        .arg(format!("--pid={}", std::process::id()))
-        .arg(format!("--nofile={hard}:{hard}"))
-        .status();
-    limit(3)
-}
 
 fn listening(names: impl Iterator<Item = usize>) -> String {
     let mut form = "Listening-Configs=".to_owned();

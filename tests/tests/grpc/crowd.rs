@@ -1,14 +1,12 @@
 //! Many connections at once, each with subscriptions and listens: held, pushed to, cut together and redone.
 
-use std::fs;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
+use nacrite_tests::grpc::Client;
 use nacrite_tests::sample::sized;
-use nacrite_tests::server::Server;
+use nacrite_tests::server::{Server, open_files};
 use serde_json::json;
 
-use crate::client::Client;
 use crate::{config, instance, named, server};
 
 /// What a connection may cost the server, its subscriptions and listens included (bytes).
@@ -21,23 +19,6 @@ const HELD: usize = 4;
 const AT_A_TIME: usize = 64;
 /// Open files that the program and the server need beside the connections.
 const OTHER_FILES: usize = 300;
-
-/// How many files a process may have open, after asking for as many as are allowed. The server inherits it.
-fn open_files() -> usize {
-    let limit = |place: usize| -> usize {
-        let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
-        let line = limits.lines().find(|l| l.starts_with("Max open files"));
-        let word = line.and_then(|l| l.split_whitespace().nth(place)?.parse().ok());
-        word.unwrap_or(1_024)
-    };
-    let hard = limit(4);
-    // Where the program is missing the limit stays, and the assertion on the number of connections says so.
-    let _raised = Command::new("prlimit")
-        .arg(format!("--pid={}", std::process::id()))
-        .arg(format!("--nofile={hard}:{hard}"))
-        .status();
-    limit(3)
-}
 
 async fn one(port: u16, n: usize) -> Client {
     let client = Client::ready(port).await;

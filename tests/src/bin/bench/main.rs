@@ -12,11 +12,11 @@ mod rows;
 mod start;
 mod table;
 mod wake;
-mod wire;
 
 use std::{error::Error, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser;
+pub(crate) use nacrite_tests::wire;
 
 /// What went wrong, for the person at the terminal.
 pub(crate) type Failure = Box<dyn Error>;

@@ -8,24 +8,24 @@ use tokio::{
 };
 
 /// A connection and what was read from it.
-pub(crate) struct Wire {
+pub struct Wire {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 /// An answer, taken apart.
-pub(crate) struct Taken {
+pub struct Taken {
     /// Status.
-    pub(crate) status: u16,
+    pub status: u16,
     /// Header lines, as received.
-    pub(crate) headers: Vec<(String, String)>,
+    pub headers: Vec<(String, String)>,
     /// Body.
-    pub(crate) body: Vec<u8>,
+    pub body: Vec<u8>,
 }
 
 impl Wire {
     /// Connects.
-    pub(crate) async fn open(address: SocketAddr) -> io::Result<Self> {
+    pub async fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Self {
@@ -35,18 +35,18 @@ impl Wire {
     }
 
     /// Sends a request and waits for the end of its answer; its status.
-    pub(crate) async fn ask(&mut self, request: &[u8]) -> io::Result<u16> {
+    pub async fn ask(&mut self, request: &[u8]) -> io::Result<u16> {
         self.send(request).await?;
         self.receive().await
     }
 
     /// Sends a request.
-    pub(crate) async fn send(&mut self, request: &[u8]) -> io::Result<()> {
+    pub async fn send(&mut self, request: &[u8]) -> io::Result<()> {
         self.stream.write_all(request).await
     }
 
     /// Waits for the end of an answer; its status.
-    pub(crate) async fn receive(&mut self) -> io::Result<u16> {
+    pub async fn receive(&mut self) -> io::Result<u16> {
         self.buffer.clear();
         let mut end = None;
         loop {
@@ -70,7 +70,7 @@ impl Wire {
     }
 
     /// Asks and takes the answer apart.
-    pub(crate) async fn take(&mut self, request: &[u8]) -> io::Result<Taken> {
+    pub async fn take(&mut self, request: &[u8]) -> io::Result<Taken> {
         let status = self.ask(request).await?;
         let head = head_end(&self.buffer).ok_or(io::ErrorKind::InvalidData)?;
         let text = String::from_utf8_lossy(&self.buffer[..head]);
@@ -88,7 +88,7 @@ impl Wire {
 
 impl Taken {
     /// The value of a header, by its lower-case name.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(n, _)| n == name);
         found.map(|(_, value)| &**value)
     }
@@ -111,12 +111,12 @@ fn length(head: &[u8]) -> Option<usize> {
 }
 
 /// A request without a body.
-pub(crate) fn request(method: &str, target: &str) -> Vec<u8> {
+pub fn request(method: &str, target: &str) -> Vec<u8> {
     format!("{method} /nacos{target} HTTP/1.1\r\nHost: 127.0.0.1:8848\r\nUser-Agent: Nacos-Java-Client:v1.4.8\r\nClient-Version: Nacos-Java-Client:v1.4.8\r\nAccept: */*\r\n{}\r\n", if method == "GET" { "" } else { "Content-Length: 0\r\n" }).into_bytes()
 }
 
 /// A request with a form; `more` are further header lines, each with its end.
-pub(crate) fn form(method: &str, target: &str, more: &str, form: &str) -> Vec<u8> {
+pub fn form(method: &str, target: &str, more: &str, form: &str) -> Vec<u8> {
     let length = form.len();
     format!("{method} /nacos{target} HTTP/1.1\r\nHost: 127.0.0.1:8848\r\nUser-Agent: Nacos-Java-Client:v1.4.8\r\nContent-Type: application/x-www-form-urlencoded; charset=UTF-8\r\n{more}Content-Length: {length}\r\n\r\n{form}").into_bytes()
 }

@@ -2,6 +2,8 @@
 //!
 //! Not a client library: one transport, no reconnects. It acknowledges every push unless it was told not to read.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 /// No answer takes that long, on the slowest of machines.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, PartialEq, Message)]
 struct Metadata {
@@ -38,7 +40,7 @@ struct Payload {
 }
 
 /// One message as gRPC frames it.
-pub(crate) fn framed(kind: &str, body: &[u8]) -> Bytes {
+pub fn framed(kind: &str, body: &[u8]) -> Bytes {
     let payload = Payload {
         metadata: Some(Metadata {
             kind: kind.to_owned(),
@@ -83,24 +85,24 @@ fn has_null(value: &Value) -> bool {
 
 /// What came back to a unary call.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub struct Answer {
     /// Kind of the message; empty if there was none.
-    pub(crate) kind: String,
+    pub kind: String,
     /// The message; null if there was none.
-    pub(crate) body: Value,
+    pub body: Value,
     /// `grpc-status`.
-    pub(crate) status: String,
+    pub status: String,
 }
 
 impl Answer {
     /// `errorCode`.
-    pub(crate) fn code(&self) -> i64 {
+    pub fn code(&self) -> i64 {
         self.body["errorCode"].as_i64().unwrap_or(i64::MIN)
     }
 }
 
 /// One transport.
-pub(crate) struct Client {
+pub struct Client {
     requests: SendRequest<Bytes>,
     out: Option<Arc<Mutex<SendStream<Bytes>>>>,
     pushes: mpsc::UnboundedReceiver<(String, Value)>,
@@ -127,41 +129,65 @@ fn request(path: &str) -> http::Request<()> {
 
 impl Client {
     /// Connects to the gRPC port that belongs to this HTTP port.
-    pub(crate) async fn connect(port: u16) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", port + 1_000))
+    ///
+    /// # Panics
+    /// If the server does not take it.
+    pub async fn connect(port: u16) -> Self {
+        let at = SocketAddr::from(([127, 0, 0, 1], port + 1_000));
+        Self::connect_to(at)
             .await
-            .expect("the server takes connections");
-        stream.set_nodelay(true).expect("a socket has this option");
+            .unwrap_or_else(|e| panic!("the server takes connections and speaks HTTP/2: {e}"))
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// What the transport says.
+    pub async fn connect_to(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
         let (requests, connection) = h2::client::handshake(stream)
             .await
-            .expect("the server speaks HTTP/2");
+            .map_err(io::Error::other)?;
         let transport = tokio::spawn(async move {
             // How it ended is judged by its calls.
             let _ended = connection.await;
         });
         let (pushed, pushes) = mpsc::unbounded_channel();
-        Self {
+        Ok(Self {
             requests,
             out: None,
             pushes,
             pushed,
             transport,
             unread: None,
-        }
+        })
     }
 
     /// A connection that is set up, as the Java client does it.
-    pub(crate) async fn ready(port: u16) -> Self {
-        let mut client = Self::connect(port).await;
+    ///
+    /// # Panics
+    /// If the server does not take it.
+    pub async fn ready(port: u16) -> Self {
+        let client = Self::connect(port).await;
+        client.made_ready().await
+    }
+
+    /// Sets this connection up, as the Java client does it.
+    ///
+    /// # Panics
+    /// If the server does not take it.
+    pub async fn made_ready(mut self) -> Self {
+        let client = &mut self;
         let checked = client.ask("ServerCheckRequest", &json!({})).await;
         assert_eq!(checked.body["supportAbilityNegotiation"], true);
         client.set_up(true).await;
         client.push("SetupAckRequest").await;
-        client
+        self
     }
 
     /// Opens the stream and sets the connection up; without `reading`, nothing is ever read from it.
-    pub(crate) async fn set_up(&mut self, reading: bool) {
+    pub async fn set_up(&mut self, reading: bool) {
         let mut requests = self.requests.clone().ready().await.expect("a transport");
         let (response, mut out) = requests
             .send_request(request("/BiRequestStream/requestBiStream"), false)
@@ -190,14 +216,32 @@ impl Client {
     }
 
     /// Asks, and expects an answer.
-    pub(crate) async fn ask(&self, kind: &str, body: &Value) -> Answer {
+    pub async fn ask(&self, kind: &str, body: &Value) -> Answer {
         self.send(framed(kind, body.to_string().as_bytes()), &[])
             .await
             .unwrap_or_else(|e| panic!("{kind} is not answered: {e}"))
     }
 
+    /// Makes a unary call of a whole frame; the bytes of its answer, uninterpreted. For load: it costs little.
+    ///
+    /// # Errors
+    /// What the transport says.
+    pub async fn call(&self, framed: Bytes) -> Result<BytesMut, h2::Error> {
+        let mut requests = self.requests.clone().ready().await?;
+        let (response, mut out) = requests.send_request(request("/Request/request"), false)?;
+        out.send_data(framed, true)?;
+        let mut stream = response.await?.into_body();
+        let mut answer = BytesMut::new();
+        while let Some(chunk) = stream.data().await {
+            let chunk = chunk?;
+            stream.flow_control().release_capacity(chunk.len())?;
+            answer.extend_from_slice(&chunk);
+        }
+        Ok(answer)
+    }
+
     /// Writes the bytes of a unary call, then these again and again, and reads what comes back.
-    pub(crate) async fn send(&self, first: Bytes, more: &[Bytes]) -> Result<Answer, h2::Error> {
+    pub async fn send(&self, first: Bytes, more: &[Bytes]) -> Result<Answer, h2::Error> {
         let mut requests = self.requests.clone().ready().await?;
         let (response, mut out) = requests.send_request(request("/Request/request"), false)?;
         out.send_data(first, more.is_empty())?;
@@ -236,7 +280,7 @@ impl Client {
     }
 
     /// Opens a call and resets it.
-    pub(crate) async fn reset_one(&self) -> Result<(), h2::Error> {
+    pub async fn reset_one(&self) -> Result<(), h2::Error> {
         let mut requests = self.requests.clone().ready().await?;
         let (_response, mut out) = requests.send_request(request("/Request/request"), false)?;
         out.send_reset(h2::Reason::CANCEL);
@@ -244,7 +288,7 @@ impl Client {
     }
 
     /// Writes to the stream.
-    pub(crate) fn write(&self, kind: &str, body: &[u8]) {
+    pub fn write(&self, kind: &str, body: &[u8]) {
         let out = self.out.as_ref().expect("the connection is set up");
         let mut out = out.lock().expect("no writer panics");
         out.send_data(framed(kind, body), false)
@@ -252,7 +296,7 @@ impl Client {
     }
 
     /// The next push of this kind; others are passed over.
-    pub(crate) async fn push(&mut self, kind: &str) -> Value {
+    pub async fn push(&mut self, kind: &str) -> Value {
         let next = async {
             loop {
                 let (found, body) = self.pushes.recv().await.expect("the client holds a sender");
@@ -266,14 +310,14 @@ impl Client {
     }
 
     /// How many pushes of these kinds have come since this was asked last.
-    pub(crate) fn arrived_of(&mut self, kinds: &[&str]) -> usize {
+    pub fn arrived_of(&mut self, kinds: &[&str]) -> usize {
         std::iter::from_fn(|| self.pushes.try_recv().ok())
             .filter(|(found, _)| kinds.contains(&found.as_str()))
             .count()
     }
 
     /// Whether the server has closed the transport.
-    pub(crate) fn is_closed(&self) -> bool {
+    pub fn is_closed(&self) -> bool {
         self.transport.is_finished()
     }
 }
