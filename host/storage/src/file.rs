@@ -1,9 +1,11 @@
 //! Making and opening one `redb` file such that damage is said, and never taken for an empty or older file.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use redb::backends::InMemoryBackend;
 use redb::{Database, Durability, StorageBackend, WriteTransaction};
 
 use crate::Error;
@@ -53,20 +55,29 @@ impl StoreFile {
     }
 
     /// Makes a file; `fill` writes its first content, which is durable afterwards.
+    ///
+    /// It is made in memory and written as a whole: nobody looks at a file before it is complete, so the many syncs of
+    /// its making are one.
     pub(crate) fn create(
         disk: &dyn Disk,
         name: &str,
         fill: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
     ) -> Result<(), Error> {
         let place = disk.place(name);
-        let backend = disk.open(name, true)?;
+        let made = Backend::new(InMemoryBackend::new());
         let db = Database::builder()
-            .create_with_backend(backend)
+            .create_with_backend(made.clone())
             .map_err(|e| Error::of(&place, e))?;
         let txn = begin(&db, &place, true)?;
         fill(&txn).map_err(|e| Error::of(&place, e))?;
         txn.commit().map_err(|e| Error::of(&place, e))?;
-        db.close().map_err(|e| Error::of(&place, e))
+        db.close().map_err(|e| Error::of(&place, e))?;
+        let mut image = vec![0; usize::try_from(made.len()?).map_err(io::Error::other)?];
+        made.read(0, &mut image)?;
+        let file = disk.open(name, true)?;
+        file.set_len(image.len() as u64)?;
+        file.write(0, &image)?;
+        Ok(file.sync_data()?)
     }
 
     /// Opens an existing file, mending its head where that is sure to be right.
@@ -116,7 +127,13 @@ impl StoreFile {
             return Ok((file, tried));
         }
         let place = disk.place(name);
-        for (slot, flags) in (0..).zip(slots::FORCED) {
+        let mut head = [0; HEADER];
+        let file = disk.open_read(name)?;
+        if file.len()? >= HEADER as u64 {
+            file.read(0, &mut head)?;
+        }
+        drop(file);
+        for (slot, flags) in slots::newest_first(&head) {
             let backend = Backend::new(Overlay::new(disk.open_read(name)?)?);
             let opened = rebuild_head(&backend, flags)
                 .and_then(|()| open_backend(backend.clone(), &place, 16 << 20, false));
@@ -237,7 +254,7 @@ fn mend_head(backend: &Backend, place: &str) -> Result<(), Error> {
 /// Writes the part of the head that is the same in all our files, from a new file; the length follows the head.
 fn rebuild_head(backend: &Backend, flags: u8) -> Result<(), Error> {
     const GEOMETRY: std::ops::Range<usize> = 12..24;
-    let fresh = Backend::new(redb::backends::InMemoryBackend::new());
+    let fresh = Backend::new(InMemoryBackend::new());
     let db = Database::builder().create_with_backend(fresh.clone());
     drop(db.map_err(|e| Error::of("a new file in memory", e))?);
     let mut model = [0; HEADER];

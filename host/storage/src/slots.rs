@@ -51,14 +51,7 @@ pub(crate) fn examine(head: &[u8; HEADER]) -> Verdict {
     }
     let flags = head[FLAGS];
     let counting = usize::from(flags & SECOND_COUNTS);
-    let slot = |which: usize| {
-        let bytes = &head[SLOTS[which]..SLOTS[which] + SLOT];
-        let sum = twox_hash::XxHash3_128::oneshot(&bytes[..SUM]).to_le_bytes();
-        (bytes[SUM..] == sum)
-            .then(|| u64_at(bytes, TRANSACTION))
-            .flatten()
-    };
-    let Some(counting_id) = slot(counting) else {
+    let Some(counting_id) = transaction(head, counting) else {
         return Verdict::Damaged(if counting == 0 {
             "the commit slot at offset 64 does not match its checksum"
         } else {
@@ -67,7 +60,7 @@ pub(crate) fn examine(head: &[u8; HEADER]) -> Verdict {
     };
     // Both flags are set so that the library takes the counting slot and nothing else, and measures the file anew.
     let sure = TWO_PHASES | NOT_CLOSED;
-    match slot(1 - counting) {
+    match transaction(head, 1 - counting) {
         Some(other_id) if other_id > counting_id => {
             Verdict::Newer((u8::from(counting == 0) * SECOND_COUNTS) | sure)
         }
@@ -78,13 +71,26 @@ pub(crate) fn examine(head: &[u8; HEADER]) -> Verdict {
     }
 }
 
+/// Number of the transaction that a commit slot is of, if the slot is sound.
+fn transaction(head: &[u8; HEADER], slot: usize) -> Option<u64> {
+    let bytes = &head[SLOTS[slot]..SLOTS[slot] + SLOT];
+    let sum = twox_hash::XxHash3_128::oneshot(&bytes[..SUM]).to_le_bytes();
+    (bytes[SUM..] == sum)
+        .then(|| u64_at(bytes, TRANSACTION))
+        .flatten()
+}
+
 /// Size of a page, in bytes.
 pub(crate) const PAGE: u64 = 4096;
-/// Bytes of flags with which the first and the second slot count, whatever the file says.
-pub(crate) const FORCED: [u8; 2] = [
-    TWO_PHASES | NOT_CLOSED,
-    SECOND_COUNTS | TWO_PHASES | NOT_CLOSED,
-];
+
+/// Both slots, that of the newer sound commit first, each with the byte of flags with which it counts whatever the file
+/// says.
+pub(crate) fn newest_first(head: &[u8; HEADER]) -> [(usize, u8); 2] {
+    let forced = TWO_PHASES | NOT_CLOSED;
+    let mut slots = [(0, forced), (1, SECOND_COUNTS | forced)];
+    slots.sort_by_key(|(slot, _)| core::cmp::Reverse(transaction(head, *slot)));
+    slots
+}
 
 /// How long the head says that the file is, in bytes: no checksum covers it.
 pub(crate) fn layout_len(head: &[u8; HEADER]) -> u64 {
@@ -126,6 +132,16 @@ mod tests {
         assert_eq!(examine(&head(4, [7, 8])), Verdict::Newer(7));
         assert_eq!(examine(&head(0, [8, 7])), Verdict::Mend(6));
         assert_eq!(examine(&head(0x45, [7, 8])), Verdict::Mend(7));
+    }
+
+    #[test]
+    fn salvage_begins_with_the_newer_sound_slot() {
+        let first = |head: [u8; HEADER]| newest_first(&head)[0];
+        assert_eq!(first(head(7, [8, 7])), (0, 6));
+        assert_eq!(first(head(6, [7, 8])), (1, 7));
+        let mut bad = head(6, [8, 7]);
+        bad[SLOTS[0]] ^= 1;
+        assert_eq!(first(bad), (1, 7));
     }
 
     #[test]

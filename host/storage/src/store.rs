@@ -64,11 +64,12 @@ impl Store {
         reason = "the disk is the store's from here on"
     )]
     pub fn open(disk: Arc<dyn Disk>, options: &Options) -> Result<Self, Error> {
-        let is_new = prepare(disk.as_ref(), options.new_node_id)?;
-        let (mut log, mut start) =
-            Log::open(&disk, options.log_cache, options.verify_data, is_new)?;
-        let (state, node_id) =
-            State::open(&disk, STATE_FILE, options.state_cache, options.verify_data)?;
+        let found = prepare(disk.as_ref(), options.new_node_id)?;
+        let is_new = found != Found::Store;
+        // What was written a moment ago, by this process, needs no check; the check would cost syncs, too.
+        let verify = options.verify_data && found != Found::Nothing;
+        let (mut log, mut start) = Log::open(&disk, options.log_cache, verify, is_new)?;
+        let (state, node_id) = State::open(&disk, STATE_FILE, options.state_cache, verify)?;
         if let Some(install) = log.installing()? {
             if state.reader().applied().index == install.compacted.index {
                 log.install(&install)?;
@@ -108,17 +109,26 @@ pub(crate) fn disagreement(log: &LogStart, state_node: u64, applied: Applied) ->
     }
 }
 
-/// Makes the files where there are none; whether it did.
+/// What stood on a disk before [`prepare`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Store,
+    /// A store whose making was interrupted.
+    Beginning,
+    Nothing,
+}
+
+/// Makes the files where there are none; says what was there.
 ///
 /// Both are complete and synced under other names before the first of the two names is given, so that a power cut at any
 /// moment leaves nothing, or something that the next start completes.
-fn prepare(disk: &dyn Disk, node_id: u64) -> Result<bool, Error> {
+fn prepare(disk: &dyn Disk, node_id: u64) -> Result<Found, Error> {
     let unfinished = |name: &str| format!("{name}{UNFINISHED}");
     match (disk.exists(LOG_FILE)?, disk.exists(STATE_FILE)?) {
-        (true, true) => Ok(false),
+        (true, true) => Ok(Found::Store),
         (true, false) if disk.exists(&unfinished(STATE_FILE))? => {
             disk.rename(&unfinished(STATE_FILE), STATE_FILE)?;
-            Ok(true)
+            Ok(Found::Beginning)
         }
         (true, false) => Err(missing(disk, STATE_FILE, LOG_FILE)),
         (false, true) => Err(missing(disk, LOG_FILE, STATE_FILE)),
@@ -129,7 +139,7 @@ fn prepare(disk: &dyn Disk, node_id: u64) -> Result<bool, Error> {
             state::create(disk, &unfinished(STATE_FILE), node_id)?;
             disk.rename(&unfinished(LOG_FILE), LOG_FILE)?;
             disk.rename(&unfinished(STATE_FILE), STATE_FILE)?;
-            Ok(true)
+            Ok(Found::Nothing)
         }
     }
 }

@@ -132,3 +132,17 @@ fn a_disk_that_cannot_be_read_is_an_error() {
     disk.set_unreadable(false);
     open(&disk).unwrap();
 }
+
+/// Each sync is a wait for the disk, one after another, before the first client is answered.
+#[test]
+fn a_new_store_costs_few_syncs() {
+    let disk = SimDisk::new();
+    let store = open(&disk).unwrap();
+    // Two files written, two names given, two files marked as open.
+    assert_eq!(disk.counts().0, 6);
+    drop(store);
+    let before = disk.counts().0;
+    let _store = open(&disk).unwrap();
+    // Two files checked, and their check written down.
+    assert_eq!(disk.counts().0 - before, 8);
+}
