@@ -131,6 +131,28 @@ fn becomes(server: &Server, service: &str, health: bool) {
     }
 }
 
+/// Waits until every one of these is unhealthy, and tells how often the web server behind each had been asked when it
+/// was first seen so: they fall in an order of their own, and those that fell early go on being asked.
+fn falls<const N: usize>(server: &Server, watched: [(&str, Option<&Web>); N]) -> [u64; N] {
+    let began = Instant::now();
+    let mut fallen = [None; N];
+    while fallen.iter().any(Option::is_none) {
+        for (seen, (service, web)) in fallen.iter_mut().zip(watched) {
+            if seen.is_none() && !healthy(server, service) {
+                *seen = Some(web.map_or(0, Web::asked));
+            }
+        }
+        assert!(
+            began.elapsed() < PATIENCE,
+            "of {:?} only {fallen:?} fell\n{}",
+            watched.map(|(service, _)| service),
+            server.log_tail()
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
+    fallen.map(|asked| asked.expect("the loop ends when all have fallen"))
+}
+
 const HTTP: &str = r#"{"type":"HTTP","path":"/up?deep=1","headers":"X-Probe:yes"}"#;
 
 #[test]
@@ -161,20 +183,20 @@ fn tcp_http_and_by_hand() {
     assert_eq!(set("by-hand", by_hand, false), 200);
     becomes(&server, "by-hand", false);
 
-    // What is hard falls at once.
-    becomes(&server, "http-404", false);
-    assert!(
-        lost.asked() <= 2,
-        "one probe was enough, {} were made",
-        lost.asked()
+    // What is hard falls at once; what is soft at the third failure in a row, and not before.
+    let [_, _, hard, soft, unanswered] = falls(
+        &server,
+        [
+            ("tcp-refused", None),
+            ("http-refused", None),
+            ("http-404", Some(&lost)),
+            ("http-503", Some(&busy)),
+            ("http-silent", Some(&silent)),
+        ],
     );
-    becomes(&server, "tcp-refused", false);
-    becomes(&server, "http-refused", false);
-    // What is soft falls at the third failure in a row, and not before.
-    becomes(&server, "http-503", false);
-    assert!((3..=4).contains(&busy.asked()), "{}", busy.asked());
-    becomes(&server, "http-silent", false);
-    assert!((3..=4).contains(&silent.asked()), "{}", silent.asked());
+    assert!(hard <= 2, "one probe was enough, {hard} were made");
+    assert!((3..=4).contains(&soft), "{soft}");
+    assert!((3..=4).contains(&unanswered), "{unanswered}");
 
     // Three successes bring it back.
     let before = busy.asked();
