@@ -17,5 +17,6 @@ pub mod model;
 pub mod namespaces;
 pub mod naming;
 pub mod node;
+pub mod policies;
 pub mod push;
 pub mod view;

@@ -303,6 +303,11 @@ impl From<Refusal> for Fault {
             Refusal::TooManyPatterns => Self::detail(400, 50_310, code_text(50_310)),
             Refusal::TooManyMatches => Self::detail(400, 50_311, code_text(50_311)),
             Refusal::LimitReached(text) => overloaded(&text),
+            Refusal::PolicyConflict(revision) => Self::detail(
+                409,
+                20_005,
+                format!("the policy in force has revision {revision}"),
+            ),
         }
     }
 }

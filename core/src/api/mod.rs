@@ -13,6 +13,7 @@ mod fault;
 pub mod grpc;
 pub mod hosts;
 mod metadata;
+pub mod own;
 mod plan;
 #[cfg(test)]
 mod replay;

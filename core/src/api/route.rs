@@ -306,6 +306,13 @@ impl Route {
         ..Self::V2
     };
 
+    /// A row of our own API, below `/nacrite/v1`, to fill in by struct update.
+    pub const OWN: Self = Self {
+        generation: Generation::Own,
+        right: Right::Admin,
+        ..Self::V3
+    };
+
     /// All its paths.
     pub fn paths(&self) -> impl Iterator<Item = &'static str> {
         core::iter::once(self.path).chain(self.also.iter().copied())

@@ -41,6 +41,7 @@ impl Routes {
             super::console::TABLES,
             super::v2::TABLES,
             super::v3::TABLES,
+            super::own::TABLES,
         ])
     }
 

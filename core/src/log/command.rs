@@ -9,6 +9,7 @@ use crate::model::{
     ServiceMetadata, Weight,
 };
 use crate::node::op::{CapacityChange, CapacityOf, Publish};
+use crate::policies::{PolicyPlugin, PolicyScope};
 
 /// A durable change. Decided in `apply`, whose outcome is the reply. The enum only grows at its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -165,6 +166,23 @@ pub enum Command {
         /// Leader's stamp.
         stamp: u64,
     },
+    /// Set or remove a load-balancing policy.
+    SetPolicy {
+        /// For what.
+        scope: PolicyScope,
+        /// The document, JSON, checked; none removes.
+        document: Option<Arc<str>>,
+        /// The plugin that its rule is.
+        plugin: Option<PolicyPlugin>,
+        /// Only if this is the revision in force (0: none is).
+        expected: Option<u64>,
+        /// Who, for the history.
+        user: Arc<str>,
+        /// From where, for the history.
+        ip: Arc<str>,
+        /// Leader's stamp.
+        stamp: u64,
+    },
 }
 
 /// A change of one persistent instance's health.
@@ -243,7 +261,8 @@ impl Command {
             | Self::SetCapacity { stamp, .. }
             | Self::CreateNamespace { stamp, .. }
             | Self::UpdateNamespace { stamp, .. }
-            | Self::Lock { stamp, .. } => Some(*stamp),
+            | Self::Lock { stamp, .. }
+            | Self::SetPolicy { stamp, .. } => Some(*stamp),
             _ => None,
         }
     }

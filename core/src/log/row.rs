@@ -30,11 +30,15 @@ pub enum Table {
     Switch = 9,
     /// Locks by (type, key).
     Lock = 10,
+    /// Load-balancing policies by scope, each with its newest version.
+    Policy = 11,
+    /// Versions of policies by (scope, log index). Not restored into the core.
+    PolicyVersion = 12,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Config,
         Self::History,
         Self::HistoryTime,
@@ -45,6 +49,8 @@ impl Table {
         Self::Operator,
         Self::Switch,
         Self::Lock,
+        Self::Policy,
+        Self::PolicyVersion,
     ];
 
     /// The table of that number.
@@ -56,7 +62,10 @@ impl Table {
     /// Whether its rows are given to a node at start.
     #[must_use]
     pub fn restored(self) -> bool {
-        !matches!(self, Self::History | Self::HistoryTime)
+        !matches!(
+            self,
+            Self::History | Self::HistoryTime | Self::PolicyVersion
+        )
     }
 }
 

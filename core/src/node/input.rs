@@ -31,6 +31,9 @@ pub struct Origin {
     pub user: Arc<str>,
 }
 
+/// Label by which a connection asks for load-balancing policies; its value is `true`.
+pub const POLICY_LABEL: &str = "nacrite.policies";
+
 /// What a connection said at its set-up.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ConnDetails {
@@ -46,6 +49,15 @@ pub struct ConnDetails {
     pub app: Arc<str>,
     /// All labels, sorted by name.
     pub labels: Vec<(Arc<str>, Arc<str>)>,
+}
+
+impl ConnDetails {
+    /// Whether it asked, by the label [`POLICY_LABEL`], for load-balancing policies with its services.
+    #[must_use]
+    pub fn wants_policies(&self) -> bool {
+        let label = self.labels.iter().find(|(name, _)| &**name == POLICY_LABEL);
+        label.is_some_and(|(_, value)| &**value == "true")
+    }
 }
 
 /// How a push ended.

@@ -43,12 +43,13 @@ use crate::{
     log::{Command, Row, RowWrite, Table},
     namespaces::Namespaces,
     naming::Naming,
+    policies::Policies,
     push::{Push, PushLimits},
     view::Delta,
 };
 
 /// Number of the shape of [`Input`] and [`Output`]: recordings and engines of another number are refused.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// While requests are refused, how often the silence of UDP subscribers is excused, milliseconds: more often than any
 /// of them can time out.
@@ -80,6 +81,7 @@ pub struct Node {
     configs: Configs,
     namespaces: Namespaces,
     locks: Locks,
+    policies: Policies,
     watchers: Watchers,
     push: Push,
     lateness: Lateness,
@@ -116,6 +118,7 @@ impl Node {
             configs: Configs::new(settings.capacity, settings.retention_days),
             namespaces: Namespaces::new(settings.max_namespaces),
             locks: Locks::new(settings.max_locks),
+            policies: Policies::new(),
             watchers: Watchers::new(settings.watch),
             push: Push::new(settings.push.clone()),
             lateness: Lateness::default(),
@@ -302,6 +305,7 @@ impl Node {
                 self.namespaces.request(turn, op, &mut || draw(random))
             }
             Op::Lock { .. } => self.locks.request(turn, op),
+            Op::PutPolicy { .. } | Op::RemovePolicy { .. } => self.policies.request(turn, op),
             Op::FuzzyWatch {
                 config,
                 pattern,
@@ -392,6 +396,7 @@ impl Node {
             | Command::UpdateNamespace { .. }
             | Command::DeleteNamespace { .. } => self.namespaces.apply(command, rows),
             Command::Lock { .. } => self.locks.apply(command, rows),
+            Command::SetPolicy { .. } => self.policies.apply(index, command, rows),
             Command::CreateService { .. }
             | Command::UpdateService { .. }
             | Command::DeleteService { .. }
@@ -415,7 +420,8 @@ impl Node {
                 self.naming.restore(row)
             }
             Table::Lock => self.locks.restore(row),
-            Table::History | Table::HistoryTime => Ok(()),
+            Table::Policy => self.policies.restore(row),
+            Table::History | Table::HistoryTime | Table::PolicyVersion => Ok(()),
         };
         if let Err(error) = restored {
             panic!("a row of table {:?} cannot be read: {error}", row.table);
@@ -430,7 +436,8 @@ impl Node {
         });
         let modified = versions.map(|version| version.modified);
         let quotas = self.configs.capacities().map(|(_, item)| item.modified);
-        modified.chain(quotas).max().unwrap_or_default()
+        let newest = modified.chain(quotas).max().unwrap_or_default();
+        newest.max(self.policies.newest_stamp())
     }
 
     fn tick(&mut self) {
@@ -486,6 +493,12 @@ impl Node {
         );
         self.first
             .extend(self.namespaces.take_deltas().into_iter().map(Output::View));
+        for delta in self.policies.take_deltas() {
+            if let Delta::Policy { scope, .. } = &delta {
+                self.push.policy_changed(scope, now);
+            }
+            self.first.push_back(Output::View(delta));
+        }
         self.first
             .extend(self.naming.take_switches().into_iter().map(Output::View));
         for (id, answered) in self.watchers.wake() {

@@ -9,6 +9,7 @@ use crate::model::{
     ClusterMetadata, ConfigKey, ConfigType, ContentRef, Instance, InstanceKey, Md5, Metadata,
     ServiceKey, ServiceMetadata, Weight,
 };
+use crate::policies::{PolicyPlugin, PolicyScope};
 
 /// A write, a subscription, a poll or a question. The enum only grows at its end; a test pins the discriminants.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -252,6 +253,25 @@ pub enum Op {
     // --- questions about what only the node knows ---
     /// Answered from the node's own state.
     Ask(Question),
+    // --- load-balancing policies ---
+    /// Set a policy; its document is checked already.
+    PutPolicy {
+        /// For what.
+        scope: PolicyScope,
+        /// The document, JSON.
+        document: Arc<str>,
+        /// The plugin that its rule is.
+        plugin: Option<PolicyPlugin>,
+        /// Only if this is the revision in force (0: none is).
+        expected: Option<u64>,
+    },
+    /// Remove a policy; one that is not there is no error.
+    RemovePolicy {
+        /// For what.
+        scope: PolicyScope,
+        /// Only if this is the revision in force.
+        expected: Option<u64>,
+    },
 }
 
 /// A config to publish.

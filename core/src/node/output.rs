@@ -123,6 +123,13 @@ pub enum PushBody {
         /// It exists or changed (or went).
         exists: bool,
     },
+    /// `NotifySubscriberRequest` with the load-balancing policy in force, for connections that ask for it.
+    ServicePolicy {
+        /// Which service.
+        key: ServiceKey,
+        /// In which form.
+        class: RenderClass,
+    },
 }
 
 /// Part of a fuzzy watch's dialogue (Nacos `syncType`).

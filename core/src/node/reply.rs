@@ -70,6 +70,8 @@ pub enum Reply {
         /// The config.
         key: ConfigKey,
     },
+    /// A policy was set or removed; the revision of that, 0 if there was nothing to remove.
+    Policy(u64),
 }
 
 /// Why a request is refused: what the caller did. How each generation of the API says so is [`crate::api`]'s.
@@ -124,6 +126,8 @@ pub enum Refusal {
     TooManyMatches,
     /// A limit with a name in the settings is reached.
     LimitReached(String),
+    /// The policy in force has another revision: this one, or 0 for none.
+    PolicyConflict(u64),
 }
 
 /// A subscriber of a service.

@@ -16,6 +16,7 @@ use crate::{
     log::Decode,
     namespaces::Namespaces,
     naming::Naming,
+    policies::Policies,
     push::Push,
 };
 
@@ -64,6 +65,7 @@ struct Parts {
     configs: Vec<u8>,
     namespaces: Vec<u8>,
     locks: Vec<u8>,
+    policies: Vec<u8>,
     /// What never outlives the process.
     volatile: Vec<u8>,
     watchers: Vec<u8>,
@@ -98,6 +100,7 @@ impl Node {
             configs: self.configs.snapshot(),
             namespaces: self.namespaces.snapshot(),
             locks: self.locks.snapshot(),
+            policies: self.policies.snapshot(),
             volatile: self.naming.volatile_bytes(),
             watchers: self.watchers.snapshot(),
             push: self.push.snapshot(),
@@ -143,6 +146,7 @@ impl Node {
             configs,
             namespaces: Namespaces::from_snapshot(&parts.namespaces)?,
             locks: Locks::from_snapshot(&parts.locks)?,
+            policies: Policies::from_snapshot(&parts.policies)?,
             push: Push::from_snapshot(&parts.push)?,
             lateness: own.lateness,
             pending: own.pending,

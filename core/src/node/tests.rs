@@ -536,6 +536,7 @@ fn views(outputs: &[Output]) -> BTreeMap<String, String> {
             Delta::Config { key, item } => (format!("config {key}"), format!("{item:?}")),
             Delta::Namespace { id, item } => (format!("namespace {id}"), format!("{item:?}")),
             Delta::Capacity { of, item } => (format!("capacity {of:?}"), format!("{item:?}")),
+            Delta::Policy { scope, item } => (format!("policy {scope:?}"), format!("{item:?}")),
             Delta::Switches(switches) => (String::from("switches"), format!("{switches:?}")),
         };
         all.insert(about, what);

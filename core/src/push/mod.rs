@@ -41,6 +41,7 @@ use crate::{
         output::Output,
         reply::{Answered, PushState, Refusal, Reply},
     },
+    policies::PolicyScope,
 };
 
 /// Limits and times of pushes; all times in milliseconds.
@@ -168,6 +169,7 @@ impl Push {
             details: details.clone(),
             since: now.wall,
             services: BTreeSet::new(),
+            policies: details.wants_policies(),
         };
         self.conns.entry(conn).or_insert(new);
     }
@@ -293,6 +295,22 @@ impl Push {
                 service.gathering = Some((now.mono, self.timers.set(open, Due::Window(id))));
             }
             _ => self.wave(id, now.mono, now.mono),
+        }
+    }
+
+    /// A load-balancing policy came, changed or went: connections that ask for policies get the services it is for.
+    pub fn policy_changed(&mut self, scope: &PolicyScope, now: Now) {
+        let ids: Vec<ServiceId> = match scope {
+            PolicyScope::Service(key) => self.services.find(key).into_iter().collect(),
+            PolicyScope::Namespace(namespace) => self.services.of_namespace(namespace).collect(),
+        };
+        for id in ids {
+            let Some(service) = self.services.get(id) else {
+                continue;
+            };
+            let asks = |conn: &ConnId| self.conns.get(conn).is_some_and(|c| c.policies);
+            let conns: Vec<ConnId> = service.conns.keys().copied().filter(asks).collect();
+            self.offer(conns, &Topic::Service(id), true, now.mono, now.mono);
         }
     }
 

@@ -27,6 +27,8 @@ pub(super) struct Conn {
     pub(super) since: u64,
     /// What it subscribes to.
     pub(super) services: BTreeSet<ServiceId>,
+    /// Whether it asked for load-balancing policies with the services.
+    pub(super) policies: bool,
 }
 
 /// A service that somebody subscribes to.
@@ -107,6 +109,18 @@ impl Services {
             self.free.push(id);
         }
         Some(unused)
+    }
+
+    /// The numbers of a namespace's services.
+    pub(super) fn of_namespace(&self, namespace: &Arc<str>) -> impl Iterator<Item = ServiceId> {
+        let first = ServiceKey {
+            namespace: namespace.clone(),
+            group: "".into(),
+            name: "".into(),
+        };
+        let from = self.ids.range(first..);
+        from.take_while(move |(key, _)| key.namespace == *namespace)
+            .map(|(_, id)| *id)
     }
 
     /// All of them, in the order of their keys.

@@ -84,8 +84,8 @@ impl Flights {
     }
 }
 
-/// Recipients by what their bytes depend on: cluster filter, consumer, whether it exists.
-type Classes = BTreeMap<(Arc<str>, Arc<str>, bool), Vec<ConnId>>;
+/// Recipients by what their bytes depend on: cluster filter, consumer, whether it exists, whether policies are wanted.
+type Classes = BTreeMap<(Arc<str>, Arc<str>, bool, bool), Vec<ConnId>>;
 
 impl Push {
     /// Sends a topic to connections, at once to those to which nothing of it is under way. `exists` matters to fuzzy
@@ -153,8 +153,10 @@ impl Push {
                 .is_some_and(|p| p.exists);
             match self.class(conn, topic) {
                 Some((clusters, consumer)) => {
+                    let policies = matches!(topic, Topic::Service(_))
+                        && self.conns.get(&conn).is_some_and(|c| c.policies);
                     classes
-                        .entry((clusters, consumer, exists))
+                        .entry((clusters, consumer, exists, policies))
                         .or_default()
                         .push(conn);
                 }
@@ -169,8 +171,13 @@ impl Push {
                 self.limits.config_ack_ms
             }
         };
-        for ((clusters, consumer, exists), conns) in classes {
-            let body = self.body(&conns, topic, clusters, consumer, exists);
+        for ((clusters, consumer, exists, policies), conns) in classes {
+            let body = match self.body(&conns, topic, clusters, consumer, exists) {
+                PushBody::Service { key, class } if policies => {
+                    PushBody::ServicePolicy { key, class }
+                }
+                body => body,
+            };
             let push = self.number();
             for conn in &conns {
                 let pending = self.flights.pending.get_mut(&(*conn, topic.clone()));

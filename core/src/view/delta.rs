@@ -8,6 +8,7 @@ use crate::{
     model::{ConfigItem, ConfigKey, Instance, InstanceKey, ServiceKey, ServiceMetadata},
     naming::Switches,
     node::op::CapacityOf,
+    policies::{PolicyItem, PolicyScope},
 };
 
 /// One change for readers. The enum only grows at its end.
@@ -45,6 +46,13 @@ pub enum Delta {
     },
     /// The switches changed.
     Switches(Arc<Switches>),
+    /// A load-balancing policy; none if it is gone.
+    Policy {
+        /// For what.
+        scope: PolicyScope,
+        /// Its newest version.
+        item: Option<Arc<PolicyItem>>,
+    },
 }
 
 /// Attributes of a service.

@@ -12,6 +12,7 @@ use crate::{
     model::{ConfigItem, ConfigKey, ConfigType, ServiceKey},
     naming::{Labels, Switches},
     node::op::CapacityOf,
+    policies::{PolicyItem, PolicyScope},
 };
 
 /// Access to the parts of a view, however they are kept.
@@ -107,6 +108,15 @@ pub trait Reading {
     fn capacity(&self, of: &CapacityOf) -> Option<CapacityItem>;
     /// The switches.
     fn switches(&self) -> Arc<Switches>;
+    /// The policy of exactly this scope.
+    fn policy(&self, scope: &PolicyScope) -> Option<Arc<PolicyItem>>;
+    /// Policies of a namespace (none for all) in the order of their scopes, namespaces' first.
+    fn policies(
+        &self,
+        namespace: Option<&str>,
+        offset: usize,
+        limit: usize,
+    ) -> Page<(PolicyScope, Arc<PolicyItem>)>;
     /// Labels of addresses.
     fn labels(&self) -> Arc<Labels>;
 }
@@ -337,6 +347,28 @@ impl<S: Shards> Reading for S {
 
     fn switches(&self) -> Arc<Switches> {
         self.settled(|s| s.switches.clone())
+    }
+
+    fn policy(&self, scope: &PolicyScope) -> Option<Arc<PolicyItem>> {
+        self.settled(|s| s.policies.get(scope).cloned())
+    }
+
+    fn policies(
+        &self,
+        namespace: Option<&str>,
+        offset: usize,
+        limit: usize,
+    ) -> Page<(PolicyScope, Arc<PolicyItem>)> {
+        self.settled(|s| {
+            let meant = |scope: &PolicyScope| namespace.is_none_or(|n| n == &**scope.namespace());
+            let total = s.policies.keys().filter(|scope| meant(scope)).count();
+            let items = s.policies.iter().filter(|(scope, _)| meant(scope));
+            let items = items.skip(offset).take(limit);
+            Page {
+                total,
+                items: items.map(|(k, v)| (k.clone(), v.clone())).collect(),
+            }
+        })
     }
 
     fn labels(&self) -> Arc<Labels> {

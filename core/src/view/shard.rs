@@ -10,6 +10,7 @@ use crate::{
     model::{ConfigItem, ConfigKey, ServiceKey},
     naming::{Labels, Switches},
     node::op::CapacityOf,
+    policies::{PolicyItem, PolicyScope},
 };
 
 /// How many shards a view has.
@@ -30,6 +31,7 @@ pub struct Settled {
     pub(super) namespaces: BTreeMap<Arc<str>, NamespaceItem>,
     pub(super) capacities: BTreeMap<CapacityOf, CapacityItem>,
     pub(super) switches: Arc<Switches>,
+    pub(super) policies: BTreeMap<PolicyScope, Arc<PolicyItem>>,
     /// Labels of addresses, from the config `nacrite.cmdb`; set by the host when that config changes.
     pub labels: Arc<Labels>,
 }
@@ -108,7 +110,10 @@ impl Shard {
                     self.ids.remove(&old.id);
                 }
             }
-            Delta::Namespace { .. } | Delta::Capacity { .. } | Delta::Switches(_) => {}
+            Delta::Namespace { .. }
+            | Delta::Capacity { .. }
+            | Delta::Switches(_)
+            | Delta::Policy { .. } => {}
         }
     }
 }
@@ -128,6 +133,11 @@ impl Settled {
             }
             Delta::Capacity { of, item } => drop(self.capacities.insert(of, item)),
             Delta::Switches(switches) => self.switches = switches,
+            Delta::Policy {
+                scope,
+                item: Some(item),
+            } => drop(self.policies.insert(scope, item)),
+            Delta::Policy { scope, item: None } => drop(self.policies.remove(&scope)),
             Delta::Service { .. } | Delta::Config { .. } => {}
         }
     }

@@ -11,6 +11,7 @@ use nacrite_core::{
     log::{Row, Table},
     namespaces::Namespaces,
     naming::Naming,
+    policies::{Policies, read_policy_key, read_policy_version},
 };
 use nacrite_storage::{RowCheck, check, salvage};
 
@@ -45,6 +46,12 @@ impl RowCheck for CoreRows {
             }
             Table::Namespace => Namespaces::new(0).restore(&row).map_err(said),
             Table::Lock => Locks::new(0).restore(&row).map_err(said),
+            Table::Policy => Policies::new().restore(&row).map_err(said),
+            Table::PolicyVersion => {
+                let (_, revision) = read_policy_key(key).ok_or("its key is malformed")?;
+                revision.ok_or("its key has no revision")?;
+                read_policy_version(value).map(drop).map_err(said)
+            }
             Table::Service | Table::Instance | Table::Operator | Table::Switch => {
                 Naming::new().restore(&row).map_err(said)
             }

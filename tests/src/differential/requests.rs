@@ -12,6 +12,7 @@ use nacrite_core::{
         op::{CapacityChange, CapacityOf, Op, Publish, Question},
         output::NameForm,
     },
+    policies::{PolicyPlugin, PolicyScope},
 };
 
 use super::World;
@@ -67,7 +68,8 @@ impl World {
             760..820 => (None, self.poll()),
             820..860 => (conn, self.listen()),
             860..880 => (None, self.of_namespace()),
-            880..910 => (None, self.lock()),
+            880..900 => (None, self.lock()),
+            900..910 => (None, self.of_policy()),
             910..940 => (conn, self.fuzzy()),
             _ => (None, Op::Ask(self.question())),
         }
@@ -547,6 +549,32 @@ impl World {
             kind: text("NACOS_LOCK"),
             acquire,
             expires_ms: [-1, 500, 40_000][self.rng.below(3)],
+        }
+    }
+
+    fn of_policy(&mut self) -> Op {
+        let scope = if self.rng.per_mille(200) {
+            PolicyScope::Namespace(text(self.rng.text(&NAMESPACES)))
+        } else {
+            PolicyScope::Service(self.known_service())
+        };
+        let expected = [None, None, Some(0), Some(1)][self.rng.below(4)];
+        if self.rng.per_mille(250) {
+            return Op::RemovePolicy { scope, expected };
+        }
+        let plugin = self.rng.per_mille(200).then(|| PolicyPlugin {
+            name: text("p"),
+            digest: text(""),
+        });
+        let document = match plugin {
+            Some(_) => text(r#"{"rule":"wasm:p"}"#),
+            None => text(r#"{"rule":"random"}"#),
+        };
+        Op::PutPolicy {
+            scope,
+            document,
+            plugin,
+            expected,
         }
     }
 

@@ -7,7 +7,10 @@ use nacrite_core::{
     log::{Command, Row, RowWrite, Table},
     model::{ConfigItem, ConfigKey, Instance, InstanceKey, ServiceKey},
     node::{
-        input::{AckOutcome, ConnDetails, ConnId, Input, Now, Origin, ProbeOutcome, RejectReason},
+        input::{
+            AckOutcome, ConnDetails, ConnId, Input, Now, Origin, POLICY_LABEL, ProbeOutcome,
+            RejectReason,
+        },
         output::Output,
     },
     view::{Delta, InstanceChange},
@@ -249,7 +252,7 @@ impl World {
                     self.namespaces.remove(id);
                 }
             }
-            Delta::Capacity { .. } | Delta::Switches(_) => {}
+            Delta::Capacity { .. } | Delta::Switches(_) | Delta::Policy { .. } => {}
         }
     }
 
@@ -402,13 +405,17 @@ impl World {
             self.deaf.insert(conn);
         }
         let ip: Arc<str> = Arc::from(format!("10.1.0.{}", self.rng.below(6)));
+        let wants = self.rng.text(&["true", "false"]);
         let details = ConnDetails {
             id: Arc::from(format!("{}_{ip}_{}", self.now.wall, conn.0)),
             ip,
             port: 4_000,
             version: Arc::from("Nacos-Java-Client:v3.1.0"),
             app: Arc::from(self.rng.text(&["-", "shop"])),
-            labels: vec![(Arc::from("AppName"), Arc::from("shop"))],
+            labels: vec![
+                (Arc::from("AppName"), Arc::from("shop")),
+                (Arc::from(POLICY_LABEL), Arc::from(wants)),
+            ],
         };
         Input::Connected { conn, details }
     }

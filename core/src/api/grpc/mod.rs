@@ -147,6 +147,9 @@ impl From<Refusal> for Refused {
             Refusal::TooManyPatterns => Self::new(50_310, code_text(50_310)),
             Refusal::TooManyMatches => Self::new(50_311, code_text(50_311)),
             Refusal::LimitReached(text) => Self::new(503, text),
+            Refusal::PolicyConflict(revision) => {
+                Self::new(409, format!("the policy in force has revision {revision}"))
+            }
         }
     }
 }

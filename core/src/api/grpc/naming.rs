@@ -191,6 +191,7 @@ fn with_list(
     view: &dyn Reading,
     service: &ServiceKey,
     class: &RenderClass,
+    policies: bool,
     wall: u64,
 ) -> GrpcAnswer {
     let list = hosts::service_list(
@@ -205,6 +206,9 @@ fn with_list(
         br#"{"resultCode":200,"errorCode":0,"success":true,"message":"success","serviceInfo":"#,
     );
     json.extend_from_slice(&list);
+    if policies {
+        super::push::push_policy(&mut json, view, service);
+    }
     json.push(b'}');
     GrpcAnswer {
         kind,
@@ -248,6 +252,7 @@ fn query(call: &GrpcCall<'_>, body: &Object) -> Result<Plan<GrpcAnswer>, Refused
         call.view,
         &service,
         &class,
+        call.details.wants_policies(),
         call.now.wall,
     )))
 }
@@ -273,6 +278,7 @@ fn subscribe(call: &GrpcCall<'_>, body: &Object) -> Result<Plan<GrpcAnswer>, Ref
         }
     };
     let (ip, wall) = (call.details.ip.clone(), call.now.wall);
+    let policies = call.details.wants_policies();
     Ok(Plan::submit_then(op, move |result, view| {
         Plan::Answer(match result {
             Ok(_) => {
@@ -283,7 +289,7 @@ fn subscribe(call: &GrpcCall<'_>, body: &Object) -> Result<Plan<GrpcAnswer>, Ref
                     names: NameForm::Plain,
                     consumer,
                 };
-                with_list(KIND, view, &service, &class, wall)
+                with_list(KIND, view, &service, &class, policies, wall)
             }
             Err(refusal) => refuse(KIND, refusal.into()),
         })

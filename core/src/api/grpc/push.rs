@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::GrpcAnswer;
 use crate::{
-    api::{hosts, v1::config::group_key},
+    api::{hosts, own::PolicyJson, v1::config::group_key},
+    model::ServiceKey,
     node::output::{PushBody, SyncKind},
     view::Reading,
 };
@@ -15,7 +16,7 @@ use crate::{
 #[must_use]
 pub fn push(view: &dyn Reading, number: u64, body: &PushBody, wall: u64) -> GrpcAnswer {
     match body {
-        PushBody::Service { key, class } => {
+        PushBody::Service { key, class } | PushBody::ServicePolicy { key, class } => {
             let cache_millis = view.switches().default_push_cache_millis;
             let list = hosts::service_list(view, key, class, cache_millis, wall);
             let head = format!(
@@ -27,6 +28,9 @@ pub fn push(view: &dyn Reading, number: u64, body: &PushBody, wall: u64) -> Grpc
             let mut json = Vec::with_capacity(head.len() + list.len() + 1);
             json.extend_from_slice(head.as_bytes());
             json.extend_from_slice(&list);
+            if matches!(body, PushBody::ServicePolicy { .. }) {
+                push_policy(&mut json, view, key);
+            }
             json.push(b'}');
             GrpcAnswer {
                 kind: "NotifySubscriberRequest",
@@ -104,6 +108,14 @@ pub fn push(view: &dyn Reading, number: u64, body: &PushBody, wall: u64) -> Grpc
                 &fields,
             )
         }
+    }
+}
+
+/// Adds the policy in force for a service to an object that is not closed yet; nothing if there is none.
+pub(super) fn push_policy(json: &mut Vec<u8>, view: &dyn Reading, service: &ServiceKey) {
+    if let Some(policy) = PolicyJson::in_force(view, service) {
+        json.extend_from_slice(br#","policy":"#);
+        json.extend(serde_json::to_vec(&policy).expect("a policy has text keys"));
     }
 }
 

@@ -29,9 +29,10 @@ fn number(command: &Command) -> u8 {
         Command::PatchOperator { .. } => 16,
         Command::ExpireMetadata { .. } => 17,
         Command::Lock { .. } => 18,
+        Command::SetPolicy { .. } => 19,
     }
 }
-const VARIANTS: usize = 19;
+const VARIANTS: usize = 20;
 
 fn publish(gray: Option<GrayRule>, cas: Option<&str>, create_only: bool) -> Command {
     Command::Publish {
@@ -301,6 +302,33 @@ fn samples() -> Vec<(Command, &'static str)> {
                 stamp: 7,
             },
             r"\x01\x12\x01k\nNACOS_LOCK\x01\xac\x02\x07",
+        ),
+        (
+            Command::SetPolicy {
+                scope: PolicyScope::Service(ServiceKey::new("", "g", "s")),
+                document: Some("{}".into()),
+                plugin: Some(PolicyPlugin {
+                    name: "p".into(),
+                    digest: "d".into(),
+                }),
+                expected: Some(300),
+                user: "u".into(),
+                ip: "i".into(),
+                stamp: 7,
+            },
+            r"\x01\x13\x01\x06public\x01g\x01s\x01\x02{}\x01\x01p\x01d\x01\xac\x02\x01u\x01i\x07",
+        ),
+        (
+            Command::SetPolicy {
+                scope: PolicyScope::Namespace("n".into()),
+                document: None,
+                plugin: None,
+                expected: None,
+                user: "".into(),
+                ip: "".into(),
+                stamp: 7,
+            },
+            r"\x01\x13\x00\x01n\x00\x00\x00\x00\x00\x07",
         ),
     ]
 }

@@ -143,6 +143,8 @@ fn variants_of_op_keep_their_numbers() {
         "Lock",
         "FuzzyWatch",
         "Ask",
+        "PutPolicy",
+        "RemovePolicy",
     ];
     assert_eq!(variants::<Op>(), expected);
 }
@@ -186,6 +188,7 @@ fn variants_of_reply_keep_their_numbers() {
         "Totals",
         "Connections",
         "Woken",
+        "Policy",
     ];
     assert_eq!(variants::<Reply>(), expected);
 }
@@ -215,13 +218,21 @@ fn variants_of_refusal_keep_their_numbers() {
         "TooManyPatterns",
         "TooManyMatches",
         "LimitReached",
+        "PolicyConflict",
     ];
     assert_eq!(variants::<Refusal>(), expected);
 }
 
 #[test]
 fn variants_of_delta_keep_their_numbers() {
-    let expected = ["Service", "Config", "Namespace", "Capacity", "Switches"];
+    let expected = [
+        "Service",
+        "Config",
+        "Namespace",
+        "Capacity",
+        "Switches",
+        "Policy",
+    ];
     assert_eq!(variants::<Delta>(), expected);
 }
 
@@ -233,6 +244,7 @@ fn variants_of_push_body_keep_their_numbers() {
         "FuzzyService",
         "FuzzySync",
         "FuzzyConfig",
+        "ServicePolicy",
     ];
     assert_eq!(variants::<PushBody>(), expected);
 }

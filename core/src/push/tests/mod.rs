@@ -4,6 +4,7 @@ mod config;
 mod fuzzy;
 mod fuzzy_client;
 mod naming;
+mod policies;
 mod properties;
 mod udp;
 
@@ -97,13 +98,17 @@ impl Bench {
     }
 
     fn connect(&mut self, conn: u64) {
+        self.connect_with(conn, &[]);
+    }
+
+    fn connect_with(&mut self, conn: u64, labels: &[(&str, &str)]) {
         let details = ConnDetails {
             id: format!("conn-{conn}").into(),
             ip: format!("10.0.0.{conn}").into(),
             port: 40_000,
             version: arc("Nacos-Java-Client:v3.1.0"),
             app: arc("-"),
-            labels: Vec::new(),
+            labels: labels.iter().map(|(k, v)| (arc(k), arc(v))).collect(),
         };
         self.push.connected(ConnId(conn), &details, self.clock());
     }
@@ -274,6 +279,9 @@ fn line(now: u64, output: &Output) -> String {
                 }
                 PushBody::Service { key, class } => {
                     format!("{}[{}] for {}", key.name, class.clusters, class.consumer)
+                }
+                PushBody::ServicePolicy { key, class } => {
+                    format!("{}[{}] with policy", key.name, class.clusters)
                 }
                 PushBody::Config { key, blank_tenant } => {
                     format!(

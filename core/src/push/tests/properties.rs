@@ -98,7 +98,9 @@ impl World {
             match output {
                 Output::Push { push, body, conns } => {
                     let (what, wait) = match body {
-                        PushBody::Service { key, .. } => (format!("s {}", key.name), 5_000),
+                        PushBody::Service { key, .. } | PushBody::ServicePolicy { key, .. } => {
+                            (format!("s {}", key.name), 5_000)
+                        }
                         PushBody::Config { key, blank_tenant } => {
                             (format!("c {} {blank_tenant}", key.data_id), 3_000)
                         }
