@@ -61,6 +61,9 @@ pub struct PushLimits {
     pub naming_ack_ms: u64,
     /// From a failed naming push to its repeat.
     pub naming_retry_ms: u64,
+    /// Between two pushes of one config to one connection; 0 for none. A client that is still busy with the first may
+    /// lose the second (the Go client does), and the reference is never this quick.
+    pub config_gap_ms: u64,
     /// For the acknowledgement of a config push.
     pub config_ack_ms: u64,
     /// From a failed config push to its repeat, times the number of attempts made.
@@ -74,7 +77,7 @@ pub struct PushLimits {
 }
 
 impl Default for PushLimits {
-    /// The reference's (Nacos 3.x over gRPC, 2.x over UDP).
+    /// The reference's (Nacos 3.x over gRPC, 2.x over UDP), and a gap that gives every client its time.
     fn default() -> Self {
         Self {
             fuzzy_patterns: 20,
@@ -84,6 +87,7 @@ impl Default for PushLimits {
             delay_ms: 500,
             naming_ack_ms: 5_000,
             naming_retry_ms: 1_000,
+            config_gap_ms: 300,
             config_ack_ms: 3_000,
             config_retry_ms: 2_000,
             config_attempts: 50,
@@ -98,7 +102,7 @@ impl Default for PushLimits {
 enum Due {
     /// The window of a service whose changes are gathered ends.
     Window(ServiceId),
-    /// The time for acknowledging a wave is over.
+    /// The time for acknowledging a wave is over, or the gap after one that is acknowledged.
     Wave(u64),
     /// A first push or a repeat is to leave.
     Pending(ConnId, Topic),
@@ -314,9 +318,10 @@ impl Push {
         }
     }
 
-    /// A config changed (`exists`) or went. `listeners` are the connections that listen to it, each with whether it
-    /// spelt the default namespace as nothing. That a config is new is told as any change (the protocol has no word
-    /// for it here).
+    /// A config changed (`exists`) or went. A lone change leaves at once; further ones wait until the gap since the last
+    /// push of it to that connection is over, and then leave as one. `listeners` are the connections that listen to it,
+    /// each with whether it spelt the default namespace as nothing. That a config is new is told as any change (the
+    /// protocol has no word for it here).
     pub fn config_changed(
         &mut self,
         key: &ConfigKey,

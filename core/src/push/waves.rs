@@ -2,7 +2,8 @@
 //! and repeats.
 //!
 //! For each connection and topic at most one push is under way or waits; the newest wins, because a push says only
-//! what is to be sent and the host renders it from the newest view. Not here: who the recipients are.
+//! what is to be sent and the host renders it from the newest view. Between two pushes of one config to one connection
+//! there is a gap: an acknowledged push rests until it is over. Not here: who the recipients are.
 
 use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 
@@ -44,6 +45,8 @@ struct Pending {
     dirty: Option<u64>,
     /// Fuzzy topics: whether it exists.
     exists: bool,
+    /// No transmission before this: the gap since the last one, monotonic milliseconds.
+    free: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,15 +55,19 @@ enum Phase {
     Waiting(TimerKey),
     /// It is under way in this wave.
     Sent(u64),
+    /// This wave is acknowledged; it is remembered while the gap after it lasts.
+    Rested(u64),
 }
 
-/// A push that was sent and not yet acknowledged by all.
+/// A push that was sent and not yet acknowledged by all, or after which the gap is not over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Wave {
     topic: Topic,
     conns: Vec<ConnId>,
     /// How many of them are awaited.
     open: usize,
+    /// When the gap after it is over, if there is one.
+    free: Option<u64>,
     timer: TimerKey,
 }
 
@@ -88,8 +95,8 @@ impl Flights {
 type Classes = BTreeMap<(Arc<str>, Arc<str>, bool, bool), Vec<ConnId>>;
 
 impl Push {
-    /// Sends a topic to connections, at once to those to which nothing of it is under way. `exists` matters to fuzzy
-    /// topics only.
+    /// Sends a topic to connections, at once to those to which nothing of it is under way and no gap lasts. `exists`
+    /// matters to fuzzy topics only.
     pub(super) fn offer(
         &mut self,
         conns: impl IntoIterator<Item = ConnId>,
@@ -108,10 +115,18 @@ impl Push {
                         pending.dirty.get_or_insert(changed);
                         continue;
                     }
-                    Phase::Waiting(timer) => self.timers.cancel(timer),
+                    Phase::Waiting(timer) => {
+                        self.timers.cancel(timer);
+                        pending.changed = pending.changed.min(changed);
+                    }
+                    Phase::Rested(_) => pending.changed = changed,
                 }
                 pending.attempt = 0;
-                pending.changed = pending.changed.min(changed);
+                if pending.free > now {
+                    let due = Due::Pending(conn, topic.clone());
+                    pending.phase = Phase::Waiting(self.timers.set(pending.free, due));
+                    continue;
+                }
             } else {
                 let pending = Pending {
                     phase: Phase::Sent(0),
@@ -119,6 +134,7 @@ impl Push {
                     changed,
                     dirty: None,
                     exists,
+                    free: 0,
                 };
                 self.flights.pending.insert(slot, pending);
             }
@@ -139,6 +155,7 @@ impl Push {
                 changed: at,
                 dirty: None,
                 exists: true,
+                free: 0,
             });
     }
 
@@ -171,6 +188,10 @@ impl Push {
                 self.limits.config_ack_ms
             }
         };
+        let gap = match topic {
+            Topic::Config(..) => self.limits.config_gap_ms,
+            _ => 0,
+        };
         for ((clusters, consumer, exists, policies), conns) in classes {
             let body = match self.body(&conns, topic, clusters, consumer, exists) {
                 PushBody::Service { key, class } if policies => {
@@ -185,6 +206,7 @@ impl Push {
                 pending.phase = Phase::Sent(push);
                 pending.attempt += 1;
                 pending.dirty = None;
+                pending.free = now + gap;
             }
             self.counters.total += conns.len() as u64;
             if let Topic::Service(id) = topic
@@ -197,6 +219,7 @@ impl Push {
                 topic: topic.clone(),
                 conns: conns.clone(),
                 open: conns.len(),
+                free: (gap > 0).then_some(now + gap),
                 timer,
             };
             self.flights.waves.insert(push, wave);
@@ -296,7 +319,10 @@ impl Push {
         if pending.phase != Phase::Sent(push) {
             return;
         }
-        let (changed, dirty) = (pending.changed, pending.dirty);
+        let (changed, dirty, free) = (pending.changed, pending.dirty, pending.free);
+        if free > now.mono && dirty.is_none() && outcome == AckOutcome::Done {
+            pending.phase = Phase::Rested(push);
+        }
         self.leave(push);
         if outcome == AckOutcome::Failed {
             self.failed(conn, &topic, false, now.mono);
@@ -314,24 +340,32 @@ impl Push {
                 .expect("it was just there");
             pending.attempt = 0;
             pending.changed = changed;
-            self.launch(Vec::from([conn]), &topic, now.mono);
-        } else {
+            if free > now.mono {
+                let due = Due::Pending(conn, topic);
+                pending.phase = Phase::Waiting(self.timers.set(free, due));
+            } else {
+                self.launch(Vec::from([conn]), &topic, now.mono);
+            }
+        } else if free <= now.mono {
             self.flights.pending.remove(&(conn, topic));
         }
     }
 
-    /// Nobody who is still awaited acknowledged the wave in time.
+    /// The gap after a wave is over, or nobody who is still awaited acknowledged it in time.
     pub(super) fn wave_due(&mut self, push: u64, now: u64) {
         let Some(wave) = self.flights.waves.remove(&push) else {
             return;
         };
         let mut at_once = Vec::new();
         for conn in wave.conns {
-            let pending = self.flights.pending.get(&(conn, wave.topic.clone()));
-            if pending.is_some_and(|p| p.phase == Phase::Sent(push))
-                && self.failed(conn, &wave.topic, true, now)
-            {
-                at_once.push(conn);
+            let slot = (conn, wave.topic.clone());
+            let phase = self.flights.pending.get(&slot).map(|p| p.phase);
+            if phase == Some(Phase::Sent(push)) {
+                if self.failed(conn, &wave.topic, true, now) {
+                    at_once.push(conn);
+                }
+            } else if phase == Some(Phase::Rested(push)) {
+                self.flights.pending.remove(&slot);
             }
         }
         self.launch(at_once, &wave.topic, now);
@@ -347,7 +381,7 @@ impl Push {
         self.counters.failed += u64::from(pending.attempt == 2);
         if pending.dirty.take().is_some() {
             pending.attempt = 0;
-            if timed_out {
+            if timed_out && pending.free <= now {
                 return true;
             }
         }
@@ -380,7 +414,11 @@ impl Push {
     /// Forgets what is pending of a topic for a connection.
     pub(super) fn withdraw(&mut self, conn: ConnId, topic: &Topic) {
         if let Some(pending) = self.flights.pending.remove(&(conn, topic.clone())) {
-            self.end(pending.phase);
+            match pending.phase {
+                Phase::Waiting(timer) => self.timers.cancel(timer),
+                Phase::Sent(push) => self.leave(push),
+                Phase::Rested(_) => {}
+            }
         }
     }
 
@@ -398,21 +436,20 @@ impl Push {
         }
     }
 
-    fn end(&mut self, phase: Phase) {
-        match phase {
-            Phase::Waiting(timer) => self.timers.cancel(timer),
-            Phase::Sent(push) => self.leave(push),
-        }
-    }
-
-    /// One recipient of a wave is no longer awaited.
+    /// One recipient of a wave is no longer awaited. A wave that is acknowledged by all stays while its gap lasts.
     fn leave(&mut self, push: u64) {
-        if let Some(wave) = self.flights.waves.get_mut(&push) {
-            wave.open -= 1;
-            if wave.open == 0 {
-                self.timers.cancel(wave.timer);
-                self.flights.waves.remove(&push);
-            }
+        let Some(wave) = self.flights.waves.get_mut(&push) else {
+            return;
+        };
+        wave.open -= 1;
+        if wave.open > 0 {
+            return;
+        }
+        self.timers.cancel(wave.timer);
+        if let Some(free) = wave.free {
+            wave.timer = self.timers.set(free, Due::Wave(push));
+        } else {
+            self.flights.waves.remove(&push);
         }
     }
 }

@@ -64,6 +64,8 @@ struct World {
     sent: BTreeMap<Subject, u64>,
     /// Under way: number, and when it is given up.
     flying: BTreeMap<Subject, (u64, u64)>,
+    /// When a config was last sent to a connection.
+    notified: BTreeMap<Subject, u64>,
     /// Datagrams to a client since the last change or its subscription.
     datagrams: BTreeMap<(u16, String), u32>,
     subscribed: BTreeMap<Subject, u64>,
@@ -80,6 +82,7 @@ impl World {
             changed: BTreeMap::new(),
             sent: BTreeMap::new(),
             flying: BTreeMap::new(),
+            notified: BTreeMap::new(),
             datagrams: BTreeMap::new(),
             subscribed: BTreeMap::new(),
         }
@@ -122,6 +125,11 @@ impl World {
                         let until = self.flying.get(&subject).map_or(0, |(_, until)| *until);
                         assert!(until <= *at, "two pushes of {subject:?} under way at {at}");
                         self.flying.insert(subject.clone(), (*push, at + wait));
+                        if matches!(body, PushBody::Config { .. })
+                            && let Some(last) = self.notified.insert(subject.clone(), *at)
+                        {
+                            assert!(at - last >= 300, "{subject:?} after {} ms", at - last);
+                        }
                         self.sent.insert(subject, self.serial);
                     }
                 }
@@ -299,7 +307,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     /// No update is lost, no change is sent three times over UDP, at most one push of a topic is under way to a
-    /// connection, and nothing is left of anybody who went.
+    /// connection, one config is sent to it once in a gap at most, and nothing is left of anybody who went.
     #[test]
     fn whatever_happens(steps in vec(step(), 0..120)) {
         let mut world = World::new();
@@ -324,7 +332,13 @@ proptest! {
                 prop_assert!(sent > world.changed.get(&name).copied(), "{port} lost a change of {name}");
             }
         }
+        world.step(&Step::Config(true));
+        let changed = world.serial - 1;
         world.quiesce();
+        for conn in world.conns {
+            let sent = world.sent.get(&(conn, format!("c c {}", conn % 2 == 0))).copied();
+            prop_assert!(sent > Some(changed), "{conn} lost a change of a config");
+        }
         for ((conn, what), since) in &world.subscribed {
             let changed = world.changed[&what[2..]].max(*since);
             let sent = world.sent.get(&(*conn, what.clone())).copied();
@@ -333,6 +347,8 @@ proptest! {
         for conn in world.conns {
             world.bench.disconnect(conn);
         }
+        let now = world.bench.now;
+        world.bench.to(now + PushLimits::default().config_gap_ms);
         prop_assert!(world.bench.is_empty());
     }
 
@@ -413,6 +429,7 @@ proptest! {
             changed: world.changed.clone(),
             sent: world.sent.clone(),
             flying: world.flying.clone(),
+            notified: world.notified.clone(),
             datagrams: world.datagrams.clone(),
             subscribed: world.subscribed.clone(),
         };
