@@ -90,10 +90,7 @@ pub(crate) const SUITES: &[Suite] = &[
         java: None,
         udp: false,
         least: 29,
-        not_yet: Some(
-            "one run in a few, its client loses the second of two quick changes, or dies of a map that two of its \
-             goroutines use: pushes of one config must leave it time between them",
-        ),
+        not_yet: None,
     },
     Suite {
         name: "python-grpc",

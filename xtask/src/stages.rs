@@ -190,6 +190,7 @@ pub(crate) const STAGES: &[Stage] = &[
     clients("python-http", &["clients", "python-http"]),
     clients("python-grpc", &["clients", "python-grpc"]),
     clients("rust", &["clients", "rust"]),
+    clients("go-v2", &["clients", "go-v2"]),
     clients("java-2.5.1", &["clients", "java-2.5.1"]),
     clients("java-3.1.1", &["clients", "java-3.1.1"]),
 ];
