@@ -196,17 +196,19 @@ pub(crate) fn prepare(names: &[String]) -> Result<(), Failure> {
     }
 }
 
-/// Prepares and runs suites, one after the other (those of CI when none is named).
+/// Prepares and runs suites (those of CI when none is named), one after the other, each as often as asked.
 ///
 /// # Errors
-/// When a check fails that is not left out, or fewer run than should.
-pub(crate) fn clients(names: &[String]) -> Result<(), Failure> {
+/// When a check fails that is not left out, or fewer run than should, in any run.
+pub(crate) fn clients(names: &[String], runs: u32) -> Result<(), Failure> {
     let chosen = choose(names)?;
     let own: Vec<String> = chosen.iter().map(|s| s.name.to_owned()).collect();
     prepare(&own)?;
     let mut sum = Counts::default();
-    for (index, suite) in chosen.into_iter().enumerate() {
-        println!("== {}", suite.name);
+    let all = chosen.into_iter().enumerate();
+    let all = all.flat_map(|(index, suite)| (1..=runs.max(1)).map(move |run| (index, suite, run)));
+    for (index, suite, run) in all {
+        println!("== {}, run {run} of {}", suite.name, runs.max(1));
         let counts = if suite.udp {
             suite_in_namespace(suite)?
         } else {

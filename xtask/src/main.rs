@@ -80,6 +80,9 @@ enum Task {
         /// Only fetch and build them
         #[arg(long)]
         prepare: bool,
+        /// How often each is run, one after the other; every run must pass
+        #[arg(long, default_value_t = 1)]
+        runs: u32,
         /// Print the suites and leave
         #[arg(long)]
         list: bool,
@@ -125,7 +128,7 @@ fn main() -> ExitCode {
             prepare: true,
             ..
         } => clients::prepare(&suites),
-        Task::Clients { suites, .. } => clients::clients(&suites),
+        Task::Clients { suites, runs, .. } => clients::clients(&suites, runs),
         Task::Golden { recordings, areas } => golden::golden(&recordings, &areas),
         Task::Wasm => wasm::wasm(),
         Task::Unit => unit::unit(),

@@ -44,6 +44,9 @@ pub(crate) fn list() {
     }
 }
 
+/// Runs of each client suite in a row, with `--full`: a real client may fail one run in three.
+const CLIENT_RUNS: &str = "3";
+
 /// Runs all stages, or those named; prints a table and, last, `N passed, N failed`.
 ///
 /// # Errors
@@ -218,6 +221,9 @@ impl Run {
                 "0"
             });
             command.args(stage.xtask);
+            if self.full && stage.needs == Needs::Clients {
+                command.args(["--runs", CLIENT_RUNS]);
+            }
             count =
                 |text| counts::of_closing_line(text).unwrap_or_else(|| counts::of_cargo_test(text));
         } else {
