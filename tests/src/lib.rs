@@ -1,6 +1,7 @@
 //! What the tests share: a real server process, a client for it, one member on a simulated disk, the size of a run.
 //! The tests themselves are in `tests/`, one program a stage of `cargo xtask test`; what must hold is said there.
 
+pub mod bodies;
 pub mod differential;
 pub mod grpc;
 pub mod http;

@@ -1,8 +1,5 @@
 //! gRPC against a real server: every kind of request is answered, and what a broken or hostile client does stays its own
-//! matter. Then many connections at once: what each costs in memory, and what it takes to lose and redo them all.
-
-#[path = "grpc/crowd.rs"]
-mod crowd;
+//! matter. Not here: many connections at once (`crowd`), beside which no bound on time would hold.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -11,39 +8,19 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
+use nacrite_tests::bodies::{config, instance, named};
 use nacrite_tests::grpc::{Answer, Client, PATIENCE, framed};
 use nacrite_tests::server::{Server, Setup};
 use serde_json::{Value, json};
 
 /// A server with some further arguments; its data goes with the folder.
-pub(crate) fn server(more: &[&str]) -> (tempfile::TempDir, Server) {
+fn server(more: &[&str]) -> (tempfile::TempDir, Server) {
     // A free port is free until somebody takes it: the tests of this program start their servers in turns.
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Setup::new(&folder.path().join("data")).with(more).start();
     (folder, server)
-}
-
-pub(crate) fn named(service: &str, more: Value) -> Value {
-    let mut body =
-        json!({"namespace": "public", "groupName": "DEFAULT_GROUP", "serviceName": service});
-    if let (Some(fields), Value::Object(more)) = (body.as_object_mut(), more) {
-        fields.extend(more);
-    }
-    body
-}
-
-pub(crate) fn instance(port: usize) -> Value {
-    json!({"ip": "10.0.0.1", "port": port, "weight": 1.0, "healthy": true, "enabled": true, "ephemeral": true})
-}
-
-pub(crate) fn config(name: &str, more: Value) -> Value {
-    let mut body = json!({"dataId": name, "group": "DEFAULT_GROUP", "tenant": ""});
-    if let (Some(fields), Value::Object(more)) = (body.as_object_mut(), more) {
-        fields.extend(more);
-    }
-    body
 }
 
 /// Asks for every kind and remembers which.

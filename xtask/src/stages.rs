@@ -125,7 +125,7 @@ pub(crate) const STAGES: &[Stage] = &[
         name: "grpc",
         about: "every kind of gRPC request, hostile clients, a crowd of connections",
         xtask: &[],
-        tests: &["grpc"],
+        tests: &["grpc", "crowd"],
         lane: Lane::Alone,
         needs: Needs::Build,
         minutes: 8,

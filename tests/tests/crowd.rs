@@ -1,13 +1,14 @@
-//! Many connections at once, each with subscriptions and listens: held, pushed to, cut together and redone.
+//! Many gRPC connections at once, each with subscriptions and listens: held, pushed to, cut together and redone.
+//!
+//! A program of its own: it takes the whole machine, and other tests bound times.
 
 use std::time::{Duration, Instant};
 
+use nacrite_tests::bodies::{config, instance, named};
 use nacrite_tests::grpc::Client;
 use nacrite_tests::sample::sized;
-use nacrite_tests::server::{Server, open_files};
+use nacrite_tests::server::{Server, Setup, open_files};
 use serde_json::json;
-
-use crate::{config, instance, named, server};
 
 /// What a connection may cost the server, its subscriptions and listens included (bytes).
 const EACH: u64 = 64 << 10;
@@ -90,7 +91,8 @@ async fn a_crowd_is_held_cut_and_held_again() {
         files >= number + OTHER_FILES,
         "{files} open files are too few for {number} connections"
     );
-    let (_folder, server) = server(&[]);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Setup::new(&folder.path().join("data")).start();
     let before = server.resident();
     let begun = Instant::now();
     let mut clients = crowd(server.port(), number).await;
