@@ -196,6 +196,52 @@ async fn every_kind_of_request_is_answered_and_its_pushes_come() {
     println!("{} kinds of requests, each with an exchange", all.len());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operators_ask_clients_what_they_hold_and_to_go() {
+    let (_folder, server) = server(&[]);
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        clients.push(Client::ready(server.port()).await);
+    }
+    let ask = |method: &str, target: &str| {
+        tokio::task::block_in_place(|| server.ask(method, target, "")).text()
+    };
+    let held = ask(
+        "GET",
+        "/nacos/v1/cs/metrics/current?ip=127.0.0.1&dataId=d&group=g&tenant=t",
+    );
+    let expected = json!({"cacheData:d+g+t": "held", "snapshotData:d+g+t": "held"});
+    assert_eq!(serde_json::from_str::<Value>(&held).ok(), Some(expected));
+    let asked = "/nacos/v3/admin/cs/metrics/ip?ip=127.0.0.9&dataId=d&groupName=g";
+    let none = ask("GET", asked);
+    assert_eq!(none, r#"{"code":0,"message":"success","data":{}}"#);
+
+    // One of three is asked to go: the newest.
+    let to = "redirectAddress=10.9.9.9:8848";
+    let reload = format!("/nacos/v2/core/loader/reloadCurrent?count=2&{to}");
+    assert_eq!(ask("GET", &reload), "success");
+    let reset = clients[2].push("ConnectResetRequest").await;
+    assert_eq!(
+        (&reset["serverIp"], &reset["serverPort"]),
+        (&"10.9.9.9".into(), &"8848".into())
+    );
+    let id = reset["connectionId"].as_str().unwrap_or_default();
+    let current = ask("GET", "/nacos/v2/core/loader/current");
+    assert!(current.contains(id), "it names the connection");
+    for client in &mut clients[..2] {
+        assert_eq!(client.arrived_of(&["ConnectResetRequest"]), 0);
+    }
+    // By its id, wherever it likes.
+    let one = format!("/nacos/v3/admin/core/loader/reloadClient?connectionId={id}");
+    let answer = ask("POST", &one);
+    assert_eq!(answer, r#"{"code":0,"message":"success","data":null}"#);
+    let reset = clients[2].push("ConnectResetRequest").await;
+    assert_eq!(
+        (&reset["connectionId"], reset.get("serverIp")),
+        (&id.into(), None)
+    );
+}
+
 #[tokio::test]
 async fn what_is_broken_is_one_error_and_the_connection_goes_on() {
     let (_folder, server) = server(&[]);

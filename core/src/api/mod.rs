@@ -8,6 +8,7 @@ mod answer;
 pub mod beat;
 mod call;
 pub mod check;
+mod clients;
 pub mod console;
 mod fault;
 pub mod grpc;
@@ -31,6 +32,7 @@ mod wrapped;
 
 pub use answer::{Answer, Body, iso_millis, json_string, push_json_string};
 pub use call::{Args, Call, FormPart, ServerFacts};
+pub use clients::ClientRequest;
 pub use fault::{Area, Fault, Telling, code_text, container, refused};
 pub use metadata::{parse_instances, parse_metadata};
 pub use plan::{Contents, Look, Plan, RowsQuery, Then};

@@ -2,7 +2,7 @@
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
-use super::answer::Answer;
+use super::{answer::Answer, clients::ClientRequest};
 use crate::{
     log::{Row, Table},
     node::{op::Op, reply::Answered},
@@ -44,6 +44,15 @@ pub enum Plan<A = Answer> {
         indexes: Vec<u64>,
         /// What then.
         then: Then<Contents, A>,
+    },
+    /// Ask gRPC clients of this member.
+    Clients {
+        /// The ids of their connections, as APIs show them; those that are gone are passed over.
+        ids: Vec<Arc<str>>,
+        /// What they are asked.
+        request: ClientRequest,
+        /// What then, with the JSON of the answers that came in time, in no order.
+        then: Then<Vec<Vec<u8>>, A>,
     },
     /// Go on with a closure of the host's choosing a thread for: work that is long for an I/O thread.
     Long(Look<A>),

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Weak};
 
-use nacrite_core::node::output::Output;
+use nacrite_core::{api::ClientRequest, node::output::Output};
 
 use crate::{
-    drive::{Drive, Edges},
+    drive::{Asked, Drive, Edges},
     grpc::Connections,
     probes::Prober,
     udp::UdpEdge,
@@ -40,6 +40,11 @@ impl Outlets {
 }
 
 impl Edges for Outlets {
+    fn ask(&self, ids: Vec<Arc<str>>, request: ClientRequest) -> Asked {
+        let connections = self.connections.clone();
+        Box::pin(async move { connections.ask(&ids, &request).await })
+    }
+
     fn send(&self, output: Output) {
         let Some(drive) = self.drive.upgrade() else {
             return;

@@ -54,6 +54,9 @@ pub async fn carry_out<A: Send + 'static>(
                 }
                 then(contents, &*drive.views)
             }
+            Plan::Clients { ids, request, then } => {
+                then(drive.ask_clients(ids, request).await, &*drive.views)
+            }
             Plan::Long(work) => {
                 let views = drive.views.clone();
                 blocking(move || work(&*views)).await?

@@ -145,7 +145,7 @@ pub fn reset(number: u64, connection: &str, to: Option<(&str, u16)>) -> GrpcAnsw
 
 /// Asks a client what it holds of configs: `cacheData` or `snapshotData`, each with a key.
 #[must_use]
-pub fn client_config_metrics(number: u64, keys: &[(&str, &str)]) -> GrpcAnswer {
+pub fn client_config_metrics(number: u64, keys: &[(&'static str, String)]) -> GrpcAnswer {
     let keys: Vec<Value> = keys
         .iter()
         .map(|(kind, key)| json!({"type": kind, "key": key}))

@@ -188,6 +188,8 @@ impl Member {
                         .collect();
                     then(found, &self.view)
                 }
+                // It has no clients on gRPC.
+                Plan::Clients { then, .. } => then(Vec::new(), &self.view),
                 Plan::Long(look) => look(&self.view),
             };
         }

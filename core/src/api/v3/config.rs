@@ -295,7 +295,7 @@ pub(super) const OPERATIONS: &[Route] = &[
         path: "/v3/admin/cs/metrics/cluster",
         also: &["/v3/admin/cs/metrics/ip"],
         params: METRICS,
-        summary: "Not supported: clients are not asked for their metrics.",
+        summary: "Shows what gRPC clients of an address say that they hold of a config.",
         make: config::metrics,
         ..OPS
     },

@@ -160,8 +160,8 @@ pub(super) const CLUSTER: &[Route] = &[
             Param::of("count", Kind::Int, "connections to keep").required(),
             Param::text("redirectAddress", "where the others go"),
         ],
-        summary: "Not supported: there is no other member.",
-        make: cluster::reload,
+        summary: "Asks the newest connections to connect again, until a number is left.",
+        make: cluster::reload_v3,
         ..ADMIN
     },
     Route {
@@ -171,8 +171,8 @@ pub(super) const CLUSTER: &[Route] = &[
             Param::text("connectionId", "connection").required(),
             Param::text("redirectAddress", "where it goes"),
         ],
-        summary: "Not supported: there is no other member.",
-        make: cluster::reload,
+        summary: "Asks one connection to connect again.",
+        make: cluster::reload_client_v3,
         ..ADMIN
     },
     Route {

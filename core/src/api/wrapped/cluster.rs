@@ -1,6 +1,7 @@
 //! The members of the cluster, the load of each, and what operators do with them, in the `Result` wrapper.
 //!
-//! A cluster of one is all there is: what would send connections elsewhere or change the list of members is refused.
+//! A cluster of one is all there is: what would change the list of members is refused, and connections are in balance. A
+//! client that is asked to connect again may be sent to any address.
 
 use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
 
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{data, not_supported, ok};
 use crate::{
-    api::{Answer, Args, Call, Fault, Plan, v1::core_cluster::member_json},
+    api::{Answer, Args, Call, Fault, Plan, clients, v1::core_cluster::member_json},
     node::{
         op::{Op, Question},
         reply::{Connection, Reply},
@@ -193,11 +194,24 @@ pub(in crate::api) fn load_v3(args: &Args<'_>) -> Result<Plan, Fault> {
     Ok(load(args, show, data))
 }
 
-/// There is no other member that connections could be sent to.
-pub(in crate::api) fn reload(_: &Args<'_>) -> Result<Plan, Fault> {
-    Err(not_supported(
-        "there is no other member that connections could go to",
-    ))
+/// v2's asking of connections to go until a number is left.
+pub(in crate::api) fn reload_v2(args: &Args<'_>) -> Result<Plan, Fault> {
+    clients::reload_to_count(args, Answer::text("success"))
+}
+
+/// v3's asking of connections to go until a number is left.
+pub(in crate::api) fn reload_v3(args: &Args<'_>) -> Result<Plan, Fault> {
+    clients::reload_to_count(args, Answer::wrapped("null"))
+}
+
+/// v2's asking of one connection to go.
+pub(in crate::api) fn reload_client_v2(args: &Args<'_>) -> Result<Plan, Fault> {
+    clients::reload_one(args, Answer::text("success"))
+}
+
+/// v3's asking of one connection to go.
+pub(in crate::api) fn reload_client_v3(args: &Args<'_>) -> Result<Plan, Fault> {
+    clients::reload_one(args, Answer::wrapped("null"))
 }
 
 /// v2's balancing of connections: a cluster of one is in balance.

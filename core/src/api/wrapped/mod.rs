@@ -78,6 +78,11 @@ pub(super) fn wrapped(plan: Plan) -> Plan {
             indexes,
             then: Box::new(move |contents, view| wrapped(then(contents, view))),
         },
+        Plan::Clients { ids, request, then } => Plan::Clients {
+            ids,
+            request,
+            then: Box::new(move |answers, view| wrapped(then(answers, view))),
+        },
         Plan::Long(look) => Plan::Long(Box::new(move |view| wrapped(look(view)))),
     }
 }

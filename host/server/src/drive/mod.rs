@@ -14,6 +14,7 @@ mod inner;
 mod queues;
 mod waiting;
 
+use std::pin::Pin;
 use std::sync::{
     Arc, Mutex, PoisonError,
     atomic::{AtomicBool, AtomicU64, Ordering},
@@ -21,6 +22,7 @@ use std::sync::{
 use std::time::{Duration, Instant};
 
 use nacrite_core::{
+    api::ClientRequest,
     node::{
         input::{Input, Origin},
         op::Op,
@@ -47,7 +49,16 @@ const SHIFT: Duration = Duration::from_millis(1);
 pub trait Edges: Send + Sync + 'static {
     /// A push to connections, a datagram, a probe, or the end of a connection. Called without the lock, in order.
     fn send(&self, output: Output);
+
+    /// Asks gRPC clients something; the answers that come in time. By default there are no clients.
+    fn ask(&self, ids: Vec<Arc<str>>, request: ClientRequest) -> Asked {
+        drop((ids, request));
+        Box::pin(std::future::ready(Vec::new()))
+    }
 }
+
+/// Answers of clients, once they have come.
+pub type Asked = Pin<Box<dyn Future<Output = Vec<Vec<u8>>> + Send>>;
 
 /// The core, what drives it, and everyone's way to it.
 pub struct Drive {
@@ -388,6 +399,14 @@ impl Drive {
             self.deadline_moved.notify_one();
         }
         leaving
+    }
+
+    /// Asks gRPC clients something; the answers that come in time.
+    pub async fn ask_clients(&self, ids: Vec<Arc<str>>, request: ClientRequest) -> Vec<Vec<u8>> {
+        match self.edges.get() {
+            Some(edges) => edges.ask(ids, request).await,
+            None => Vec::new(),
+        }
     }
 
     fn release(self: &Arc<Self>, outputs: Vec<Output>) {

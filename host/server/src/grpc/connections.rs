@@ -1,7 +1,7 @@
 //! All transports, by the core's numbers.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak,
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use nacrite_core::{
-    api::grpc,
+    api::{ClientRequest, grpc},
     node::{
         input::{AckOutcome, ConnId, Input},
         output::PushBody,
@@ -55,6 +55,11 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Numbers of detections and resets begin here: above those that the core gives pushes.
 const FIRST_DETECTION: u64 = 1 << 60;
+
+/// A client that is asked what it holds has so long (the reference's time).
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+/// Bytes of the answers to one question, together; what passes them is left out.
+const MOST_ANSWERED: usize = 32 << 20;
 
 impl Connections {
     /// No transports yet.
@@ -232,34 +237,54 @@ impl Connections {
         }
     }
 
-    fn by_id(&self, id: &str) -> Option<Arc<Connection>> {
-        self.snapshot().into_iter().find(|c| *c.id == *id)
+    /// Asks clients something; the JSON of the answers that come in time. Who is asked to connect again is not waited
+    /// for: it goes.
+    pub async fn ask(&self, ids: &[Arc<str>], request: &ClientRequest) -> Vec<Vec<u8>> {
+        let wanted: HashSet<&str> = ids.iter().map(|id| &**id).collect();
+        let mut chosen = self.snapshot();
+        chosen.retain(|connection| wanted.contains(&*connection.id));
+        match request {
+            ClientRequest::Reset(to) => {
+                for connection in chosen {
+                    let to = to.as_ref().map(|(ip, port)| (ip.as_str(), *port));
+                    let answer = grpc::reset(self.next_detection(), &connection.id, to);
+                    let sent = connection.send(wire::encode(answer.kind, answer.json), self.now());
+                    tracing::info!(
+                        "connection {} is asked to connect again{}",
+                        connection.id,
+                        if sent { "" } else { ", but does not read" }
+                    );
+                }
+                Vec::new()
+            }
+            ClientRequest::ConfigMetrics(keys) => {
+                let asked = chosen.iter().map(|c| self.config_metrics(c, keys));
+                let answers = futures_util::future::join_all(asked).await;
+                let mut room = MOST_ANSWERED;
+                let within = |answer: &Bytes| {
+                    let fits = answer.len() <= room;
+                    room -= if fits { answer.len() } else { 0 };
+                    fits
+                };
+                let answers = answers.into_iter().flatten().filter(within);
+                answers.map(|answer| answer.to_vec()).collect()
+            }
+        }
     }
 
-    /// Asks a client to connect again, here or at another server (`ip:port`).
-    pub fn reset(&self, id: &str, to: Option<(&str, u16)>) -> bool {
-        self.by_id(id).is_some_and(|connection| {
-            let answer = grpc::reset(self.next_detection(), &connection.id, to);
-            connection.send(wire::encode(answer.kind, answer.json), self.now())
-        })
-    }
-
-    /// Asks a client what it holds of configs (`cacheData` or `snapshotData`, and a key); the JSON of its answer, if one
-    /// comes within this time.
-    pub async fn config_metrics(
+    /// Asks a client what it holds of configs; the JSON of its answer, if one comes in time.
+    async fn config_metrics(
         &self,
-        id: &str,
-        keys: &[(&str, &str)],
-        within: Duration,
+        connection: &Connection,
+        keys: &[(&'static str, String)],
     ) -> Option<Bytes> {
-        let connection = self.by_id(id)?;
         let number = self.next_detection();
         let (sender, answer) = oneshot::channel();
         locked(&self.asked).insert(number, sender);
         let question = grpc::client_config_metrics(number, keys);
         let sent = connection.send(wire::encode(question.kind, question.json), self.now());
         let answer = if sent {
-            tokio::time::timeout(within, answer).await.ok()
+            tokio::time::timeout(ANSWER_WITHIN, answer).await.ok()
         } else {
             None
         };

@@ -2,8 +2,11 @@
 
 use serde_json::Value;
 
-use super::{CLIENT, DATA_ID, GROUP, TENANT, content::check_names, json_answer, rest};
-use crate::api::{Answer, Args, Check, Class, Fault, Method, Param, Plan, Right, Route};
+use super::{
+    CLIENT, DATA_ID, GROUP, TENANT, content::check_names, group_key, json_answer, json_of, key_of,
+    rest, tenant,
+};
+use crate::api::{Answer, Args, Check, Class, Fault, Method, Param, Plan, Right, Route, clients};
 
 const BASE: Route = Route {
     class: Class::Admin,
@@ -74,7 +77,7 @@ pub const ROUTES: &[Route] = &[
         instead: "GET {contextPath:nacos}/v3/admin/cs/metrics/cluster",
         params: METRICS,
         check: Check::Config,
-        summary: "Shows what a client says of itself; none is asked here.",
+        summary: "Shows what gRPC clients of an address say that they hold of a config.",
         make: metrics,
         ..BASE
     },
@@ -83,7 +86,7 @@ pub const ROUTES: &[Route] = &[
         instead: "GET {contextPath:nacos}/v3/admin/cs/metrics/ip",
         params: METRICS,
         check: Check::Config,
-        summary: "Shows what a client of this member says of itself; none is asked here.",
+        summary: "Shows what gRPC clients of an address say that they hold of a config.",
         make: metrics,
         ..BASE
     },
@@ -107,5 +110,7 @@ fn no_database(_: &Args<'_>) -> Result<Plan, Fault> {
 
 fn metrics(args: &Args<'_>) -> Result<Plan, Fault> {
     check_names(args)?;
-    Ok(Plan::Answer(json_answer("{}")))
+    let key = key_of(args);
+    let key = group_key(&key, tenant(&key.namespace));
+    Ok(clients::config_metrics(args, key, json_of))
 }

@@ -4,10 +4,14 @@ use serde_json::Value;
 
 use crate::{
     api::{
-        Answer, Args, Fault, Plan,
-        v1::config::capacity::{self, capacity_json, change},
-        wrapped::{data, done, not_supported},
+        Answer, Args, Fault, Plan, clients,
+        v1::config::{
+            capacity::{self, capacity_json, change},
+            group_key,
+        },
+        wrapped::{data, done},
     },
+    model::ConfigKey,
     node::op::{CapacityChange, CapacityOf, Op},
 };
 
@@ -50,7 +54,7 @@ pub(in crate::api) fn set_capacity(args: &Args<'_>) -> Result<Plan, Fault> {
     Ok(args.submit(Op::SetCapacity { of, change }, done))
 }
 
-/// Clients are not asked for their metrics.
+/// What clients of an address hold of a config.
 pub(in crate::api) fn metrics(args: &Args<'_>) -> Result<Plan, Fault> {
     if args.text("dataId").is_empty() {
         return Err(Fault::Argument("invalid dataId : null".into()));
@@ -58,7 +62,10 @@ pub(in crate::api) fn metrics(args: &Args<'_>) -> Result<Plan, Fault> {
     if args.text("groupName").is_empty() {
         return Err(Fault::Argument("invalid group : null".into()));
     }
-    Err(not_supported("clients are not asked for their metrics"))
+    let namespace = args.text("namespaceId");
+    let key = ConfigKey::new(namespace, args.text("groupName"), args.text("dataId"));
+    let key = group_key(&key, &key.namespace);
+    Ok(clients::config_metrics(args, key, data))
 }
 
 /// Reads are always answered from what is stored.
