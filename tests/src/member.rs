@@ -14,7 +14,7 @@ use nacrite::{
     open::{Joined, OpenError, OpenSettings},
 };
 use nacrite_core::{
-    config::{CapacityLimits, WatchLimits},
+    config::WatchLimits,
     node::{
         NodeSettings,
         input::{Input, Origin},
@@ -79,7 +79,7 @@ pub fn settings(seed: u64) -> OpenSettings {
         },
         node: NodeSettings {
             seed,
-            capacity: CapacityLimits::default(),
+            quotas: None,
             watch: WatchLimits::default(),
             push: PushLimits::default(),
             retention_days: 30,

@@ -22,38 +22,22 @@ use crate::{
     view::{CapacityItem, Delta},
 };
 
-/// Default quotas, and whether any quota is enforced. They decide in `apply`, so they must be equal on all members.
+/// Quotas of whatever has none of its own. They decide in `apply`, so they travel with the command that they bind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CapacityLimits {
-    /// Whether a full quota or a large content is refused (`isCapacityLimitCheck`).
-    pub enforced: bool,
+pub struct Quotas {
     /// Configs of the whole server (`defaultClusterQuota`).
-    pub cluster_quota: u32,
+    pub cluster: u32,
     /// Configs of a group of the default namespace (`defaultGroupQuota`).
-    pub group_quota: u32,
+    pub group: u32,
     /// Configs of a namespace (`defaultTenantQuota`).
-    pub namespace_quota: u32,
+    pub namespace: u32,
     /// Bytes of one config (`defaultMaxSize`).
     pub max_size: u32,
 }
 
-impl Default for CapacityLimits {
-    /// Those of Nacos: counted, not enforced.
-    fn default() -> Self {
-        Self {
-            enforced: false,
-            cluster_quota: 100_000,
-            group_quota: 200,
-            namespace_quota: 200,
-            max_size: 102_400,
-        }
-    }
-}
-
 /// Quotas and usage of namespaces and groups.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Capacities {
-    limits: CapacityLimits,
     items: BTreeMap<CapacityOf, CapacityItem>,
     /// Formal versions in all.
     total: u32,
@@ -69,15 +53,6 @@ struct Bound {
 }
 
 impl Capacities {
-    pub(super) fn new(limits: CapacityLimits) -> Self {
-        Self {
-            limits,
-            items: BTreeMap::new(),
-            total: 0,
-            changed: BTreeSet::new(),
-        }
-    }
-
     /// Formal versions in all.
     pub(super) fn total(&self) -> u32 {
         self.total
@@ -122,14 +97,17 @@ impl Capacities {
     }
 
     /// Why a version of that many bytes may not be published, if so; `first` for one that will be counted.
-    pub(super) fn refusal(&self, key: &ConfigKey, bytes: u32, first: bool) -> Option<Refusal> {
-        if !self.limits.enforced {
-            return None;
-        }
-        if first && self.total >= self.limits.cluster_quota {
+    pub(super) fn refusal(
+        &self,
+        quotas: &Quotas,
+        key: &ConfigKey,
+        bytes: u32,
+        first: bool,
+    ) -> Option<Refusal> {
+        if first && self.total >= quotas.cluster {
             return Some(Refusal::ClusterQuota);
         }
-        let bounds = self.bounds(key);
+        let bounds = self.bounds(quotas, key);
         if first && let Some(full) = bounds.iter().find(|b| b.usage >= b.quota) {
             return Some(full.full.clone());
         }
@@ -137,26 +115,21 @@ impl Capacities {
         (bytes > max_size).then_some(Refusal::ContentSize(max_size))
     }
 
-    fn bounds(&self, key: &ConfigKey) -> Vec<Bound> {
-        let limits = self.limits;
+    fn bounds(&self, quotas: &Quotas, key: &ConfigKey) -> Vec<Bound> {
         let default_namespace = *key.namespace == *DEFAULT_NAMESPACE;
         let given = |value: u32, default: u32| if value == 0 { default } else { value };
         Self::counted_in(key)
             .map(|of| {
                 let item = self.items.get(&of).copied().unwrap_or_default();
                 let (default_quota, default_size, full) = match of {
-                    CapacityOf::Group(_) => {
-                        (limits.group_quota, limits.max_size, Refusal::GroupQuota)
-                    }
+                    CapacityOf::Group(_) => (quotas.group, quotas.max_size, Refusal::GroupQuota),
                     // Without a quota of its own it is bound by its groups alone.
                     CapacityOf::Namespace(_) if default_namespace => {
                         (u32::MAX, u32::MAX, Refusal::NamespaceQuota)
                     }
-                    CapacityOf::Namespace(_) => (
-                        limits.namespace_quota,
-                        limits.max_size,
-                        Refusal::NamespaceQuota,
-                    ),
+                    CapacityOf::Namespace(_) => {
+                        (quotas.namespace, quotas.max_size, Refusal::NamespaceQuota)
+                    }
                 };
                 Bound {
                     usage: item.usage,

@@ -7,7 +7,7 @@ use alloc::{boxed::Box, collections::BTreeMap, sync::Arc, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    capacity::{Capacities, CapacityLimits},
+    capacity::{Capacities, Quotas},
     gray::MAX_GRAYS,
     row::{ConfigRow, HistoryOp, config_key, history_time_key, read_config_key},
     version::{Entry, new_version, version_of, write_history},
@@ -35,6 +35,8 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 pub struct Configs {
     items: BTreeMap<ConfigKey, Arc<ConfigItem>>,
     capacities: Capacities,
+    /// What publishes that this node proposes are bound by; none if they are counted only.
+    quotas: Option<Quotas>,
     /// Configs that changed, and whether each had a formal version before.
     changed: BTreeMap<ConfigKey, bool>,
     history_days: u32,
@@ -60,13 +62,14 @@ pub struct ConfigChanged {
 }
 
 impl Configs {
-    /// None yet. `limits` decide in `apply`, so they must be equal on all members; history older than `history_days`
-    /// is forgotten, 0 keeps all.
+    /// None yet. Publishes that this node proposes are bound by `quotas`, or counted only; history older than
+    /// `history_days` is forgotten, 0 keeps all.
     #[must_use]
-    pub fn new(limits: CapacityLimits, history_days: u32) -> Self {
+    pub fn new(quotas: Option<Quotas>, history_days: u32) -> Self {
         Self {
             items: BTreeMap::new(),
-            capacities: Capacities::new(limits),
+            capacities: Capacities::default(),
+            quotas,
             changed: BTreeMap::new(),
             history_days,
             next_cut: None,
@@ -97,7 +100,14 @@ impl Configs {
                         *field = known.clone();
                     }
                 }
-                Command::Publish { publish, stamp }
+                match self.quotas {
+                    None => Command::Publish { publish, stamp },
+                    Some(quotas) => Command::PublishWithin {
+                        publish,
+                        stamp,
+                        quotas,
+                    },
+                }
             }
             Op::RemoveConfig { key, gray } => Command::RemoveConfig {
                 key,
@@ -117,7 +127,12 @@ impl Configs {
     /// The refusals of a publish; commands of other modules are refused and change nothing.
     pub fn apply(&mut self, index: u64, command: Command, rows: &mut Vec<RowWrite>) -> Answered {
         match command {
-            Command::Publish { publish, stamp } => self.publish(index, publish, stamp, rows),
+            Command::Publish { publish, stamp } => self.publish(index, publish, stamp, None, rows),
+            Command::PublishWithin {
+                publish,
+                stamp,
+                quotas,
+            } => self.publish(index, publish, stamp, Some(&quotas), rows),
             Command::RemoveConfig {
                 key,
                 gray,
@@ -155,6 +170,7 @@ impl Configs {
         index: u64,
         publish: Box<Publish>,
         stamp: u64,
+        quotas: Option<&Quotas>,
         rows: &mut Vec<RowWrite>,
     ) -> Answered {
         let publish = *publish;
@@ -162,7 +178,7 @@ impl Configs {
         let gray = publish.gray.as_ref().map(GrayRule::name);
         let item = self.items.get(&key);
         let old = item.and_then(|item| version_of(item, gray.as_deref()));
-        self.refuse(&publish, item.map(|i| &**i), old)?;
+        self.refuse(&publish, item.map(|i| &**i), old, quotas)?;
 
         let old = old.cloned();
         let by = Entry {
@@ -203,6 +219,7 @@ impl Configs {
         publish: &Publish,
         item: Option<&ConfigItem>,
         old: Option<&ConfigVersion>,
+        quotas: Option<&Quotas>,
     ) -> Result<(), Refusal> {
         if publish.create_only && old.is_some() {
             return Err(Refusal::ConfigExists);
@@ -218,13 +235,10 @@ impl Configs {
         if first && !formal && item.is_some_and(|item| item.grays.len() >= MAX_GRAYS) {
             return Err(Refusal::TooManyGrays);
         }
-        match self
-            .capacities
-            .refusal(&publish.key, publish.content.bytes, first && formal)
-        {
-            Some(refusal) => Err(refusal),
-            None => Ok(()),
-        }
+        let (key, bytes) = (&publish.key, publish.content.bytes);
+        let full =
+            quotas.and_then(|quotas| self.capacities.refusal(quotas, key, bytes, first && formal));
+        full.map_or(Ok(()), Err)
     }
 
     fn remove(

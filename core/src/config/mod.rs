@@ -11,7 +11,7 @@ mod slots;
 mod version;
 mod watchers;
 
-pub use capacity::CapacityLimits;
+pub use capacity::Quotas;
 pub use configs::{ConfigChanged, Configs};
 pub use gray::{Effective, MAX_GRAYS, effective, effective_md5, effective_tagged};
 pub use row::{

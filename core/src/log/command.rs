@@ -4,6 +4,7 @@ use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Quotas;
 use crate::model::{
     ClusterMetadata, ConfigKey, Instance, InstanceKey, Metadata, OperatorMetadata, ServiceKey,
     ServiceMetadata, Weight,
@@ -14,7 +15,7 @@ use crate::policies::{PolicyPlugin, PolicyScope};
 /// A durable change. Decided in `apply`, whose outcome is the reply. The enum only grows at its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Command {
-    /// Publish a config; its content is that of the entry.
+    /// Publish a config that no quota binds; its content is that of the entry.
     Publish {
         /// What.
         publish: Box<Publish>,
@@ -183,6 +184,15 @@ pub enum Command {
         /// Leader's stamp.
         stamp: u64,
     },
+    /// Publish a config unless a quota is full.
+    PublishWithin {
+        /// What.
+        publish: Box<Publish>,
+        /// Leader's stamp, wall clock, milliseconds.
+        stamp: u64,
+        /// Quotas of what has none of its own, as the leader's settings have them.
+        quotas: Quotas,
+    },
 }
 
 /// A change of one persistent instance's health.
@@ -257,6 +267,7 @@ impl Command {
     pub fn stamp(&self) -> Option<u64> {
         match self {
             Self::Publish { stamp, .. }
+            | Self::PublishWithin { stamp, .. }
             | Self::RemoveConfig { stamp, .. }
             | Self::SetCapacity { stamp, .. }
             | Self::CreateNamespace { stamp, .. }

@@ -38,7 +38,7 @@ pub use self::{
     step::{Step, Turn},
 };
 use crate::{
-    config::{CapacityLimits, Configs, WatchLimits, Watchers},
+    config::{Configs, Quotas, WatchLimits, Watchers},
     lock::Locks,
     log::{Command, Row, RowWrite, Table},
     namespaces::Namespaces,
@@ -60,8 +60,8 @@ const EXCUSE_EVERY_MS: u64 = 5_000;
 pub struct NodeSettings {
     /// Seed of the node's generator; random in production.
     pub seed: u64,
-    /// Quotas of configs.
-    pub capacity: CapacityLimits,
+    /// Quotas that bind the publishes which this node proposes; none if they are counted only.
+    pub quotas: Option<Quotas>,
     /// Bounds of polls and listens.
     pub watch: WatchLimits,
     /// Bounds and delays of pushes.
@@ -115,7 +115,7 @@ impl Node {
                 naming.seed(settings.seed);
                 naming
             },
-            configs: Configs::new(settings.capacity, settings.retention_days),
+            configs: Configs::new(settings.quotas, settings.retention_days),
             namespaces: Namespaces::new(settings.max_namespaces),
             locks: Locks::new(settings.max_locks),
             policies: Policies::new(),
@@ -389,6 +389,7 @@ impl Node {
     fn apply(&mut self, index: u64, command: Command, rows: &mut Vec<RowWrite>) -> Answered {
         match command {
             Command::Publish { .. }
+            | Command::PublishWithin { .. }
             | Command::RemoveConfig { .. }
             | Command::CutHistory { .. }
             | Command::SetCapacity { .. } => self.configs.apply(index, command, rows),

@@ -10,7 +10,7 @@ use super::{
     reply::{Answered, Refusal, Reply},
 };
 use crate::{
-    config::{CapacityLimits, WatchLimits},
+    config::WatchLimits,
     log::{Command, Row, RowWrite, Table},
     model::{
         ConfigKey, ConfigType, ContentRef, Instance, InstanceKey, Md5, Metadata, Selector,
@@ -26,7 +26,7 @@ mod polls;
 fn settings() -> NodeSettings {
     NodeSettings {
         seed: 1,
-        capacity: CapacityLimits::default(),
+        quotas: None,
         watch: WatchLimits::default(),
         push: PushLimits::default(),
         retention_days: 30,

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use nacrite_core::{
     config::{
-        CapacityLimits, CapacityRow, ConfigRow, Configs, HistoryRow, read_config_key,
-        read_history_key, read_history_time_key,
+        CapacityRow, ConfigRow, Configs, HistoryRow, read_config_key, read_history_key,
+        read_history_time_key,
     },
     lock::Locks,
     log::{Row, Table},
@@ -30,9 +30,7 @@ impl RowCheck for CoreRows {
         };
         let said = |e: nacrite_core::log::Decode| e.to_string();
         match table {
-            Table::Config => Configs::new(CapacityLimits::default(), 0)
-                .restore(&row)
-                .map_err(said),
+            Table::Config => Configs::new(None, 0).restore(&row).map_err(said),
             Table::Capacity => CapacityRow::decode(value).map(drop).map_err(said),
             Table::History => {
                 read_history_key(key).ok_or("its key is malformed")?;

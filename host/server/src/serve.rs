@@ -9,7 +9,7 @@ use std::{
 
 use nacrite_core::{
     api::Routes,
-    config::{CapacityLimits, WatchLimits},
+    config::{Quotas, WatchLimits},
     node::{
         NodeSettings,
         input::Origin,
@@ -93,13 +93,12 @@ fn open_settings(settings: &Settings) -> Result<OpenSettings, String> {
         },
         node: NodeSettings {
             seed: number()?,
-            capacity: CapacityLimits {
-                enforced: capacity.is_capacity_limit_check,
-                cluster_quota: capacity.default_cluster_quota,
-                group_quota: capacity.default_group_quota,
-                namespace_quota: capacity.default_tenant_quota,
+            quotas: capacity.is_capacity_limit_check.then(|| Quotas {
+                cluster: capacity.default_cluster_quota,
+                group: capacity.default_group_quota,
+                namespace: capacity.default_tenant_quota,
                 max_size: least(capacity.default_max_size.bytes()),
-            },
+            }),
             watch: WatchLimits {
                 polls: least(settings.poll.max_parked),
                 keys_per_poll: least(settings.poll.max_keys),

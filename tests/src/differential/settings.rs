@@ -1,7 +1,7 @@
 //! Settings under which limits are reached within a few thousand inputs.
 
 use nacrite_core::{
-    config::{CapacityLimits, WatchLimits},
+    config::{Quotas, WatchLimits},
     node::NodeSettings,
     push::PushLimits,
 };
@@ -11,13 +11,12 @@ use nacrite_core::{
 pub fn settings(seed: u64) -> NodeSettings {
     NodeSettings {
         seed,
-        capacity: CapacityLimits {
-            enforced: seed % 2 == 1,
-            cluster_quota: 11,
-            group_quota: 5,
-            namespace_quota: 5,
+        quotas: (seed % 2 == 1).then_some(Quotas {
+            cluster: 11,
+            group: 5,
+            namespace: 5,
             max_size: 2_000,
-        },
+        }),
         watch: WatchLimits {
             polls: 30,
             keys_per_poll: 6,

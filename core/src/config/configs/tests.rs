@@ -51,9 +51,9 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    pub(crate) fn new(limits: CapacityLimits) -> Self {
+    pub(crate) fn new(quotas: Option<Quotas>) -> Self {
         Self {
-            configs: Configs::new(limits, 30),
+            configs: Configs::new(quotas, 30),
             index: 0,
             store: BTreeMap::new(),
         }
@@ -96,9 +96,15 @@ impl Log {
     }
 
     pub(crate) fn publish(&mut self, publish: Publish) -> Answered {
-        self.apply(|stamp| Command::Publish {
-            publish: Box::new(publish),
-            stamp,
+        let publish = Box::new(publish);
+        let quotas = self.configs.quotas;
+        self.apply(|stamp| match quotas {
+            None => Command::Publish { publish, stamp },
+            Some(quotas) => Command::PublishWithin {
+                publish,
+                stamp,
+                quotas,
+            },
         })
     }
 
@@ -145,7 +151,7 @@ const PUBLISHED: fn(u64) -> Answered = |revision| Ok(Reply::Published { revision
 
 #[test]
 fn a_publish_keeps_what_was_not_given_and_who_created_it() {
-    let mut log = Log::new(CapacityLimits::default());
+    let mut log = Log::new(None);
     let first = Publish {
         app: "app".into(),
         tags: "a,b".into(),
@@ -202,7 +208,7 @@ fn a_publish_keeps_what_was_not_given_and_who_created_it() {
 
 #[test]
 fn cas_decides_only_between_versions_that_exist() {
-    let mut log = Log::new(CapacityLimits::default());
+    let mut log = Log::new(None);
     let cas = |md5: &str, text: &str| Publish {
         cas: Some(md5.into()),
         ..publish(&key("d"), text)
@@ -239,7 +245,7 @@ fn cas_decides_only_between_versions_that_exist() {
 
 #[test]
 fn create_only_refuses_what_exists() {
-    let mut log = Log::new(CapacityLimits::default());
+    let mut log = Log::new(None);
     let create = Publish {
         create_only: true,
         ..publish(&key("d"), "one")
@@ -257,7 +263,7 @@ fn create_only_refuses_what_exists() {
 
 #[test]
 fn gray_versions_live_without_a_formal_one_and_are_at_most_ten() {
-    let mut log = Log::new(CapacityLimits::default());
+    let mut log = Log::new(None);
     let gray = |rule| Publish {
         gray: rule,
         ..publish(&key("d"), "gray")
@@ -302,7 +308,7 @@ fn gray_versions_live_without_a_formal_one_and_are_at_most_ten() {
 
 #[test]
 fn the_history_shows_the_inserted_and_then_the_previous() {
-    let mut log = Log::new(CapacityLimits::default());
+    let mut log = Log::new(None);
     let by = |user: &str, text| Publish {
         user: user.into(),
         ip: "1.1.1.1".into(),
@@ -364,7 +370,7 @@ fn the_history_shows_the_inserted_and_then_the_previous() {
 
 #[test]
 fn the_cut_takes_what_is_older() {
-    let mut log = Log::new(CapacityLimits::default());
+    let mut log = Log::new(None);
     for text in ["one", "two", "three"] {
         log.publish(publish(&key("d"), text)).expect("taken");
     }
@@ -386,7 +392,7 @@ fn the_cut_takes_what_is_older() {
 
 #[test]
 fn the_leader_alone_has_old_history_cut() {
-    let mut configs = Configs::new(CapacityLimits::default(), 30);
+    let mut configs = Configs::new(None, 30);
     let now = |mono| Now {
         mono,
         wall: 40 * DAY_MS,
@@ -414,7 +420,7 @@ fn the_leader_alone_has_old_history_cut() {
 
 #[test]
 fn a_request_says_who_asks() {
-    let mut configs = Configs::new(CapacityLimits::default(), 30);
+    let mut configs = Configs::new(None, 30);
     let origin = Origin {
         conn: None,
         ip: "1.1.1.1".into(),
@@ -444,7 +450,7 @@ fn a_request_says_who_asks() {
 
 #[test]
 fn a_change_is_told_once_a_batch() {
-    let mut log = Log::new(CapacityLimits::default());
+    let mut log = Log::new(None);
     log.publish(publish(&key("b"), "one")).expect("taken");
     log.publish(publish(&key("b"), "two")).expect("taken");
     log.publish(publish(&key("a"), "one")).expect("taken");
@@ -488,19 +494,19 @@ fn a_change_is_told_once_a_batch() {
     );
 }
 
-fn limits(cluster: u32, group: u32, namespace: u32, max_size: u32) -> CapacityLimits {
-    CapacityLimits {
-        enforced: true,
-        cluster_quota: cluster,
-        group_quota: group,
-        namespace_quota: namespace,
-        max_size,
-    }
-}
+const QUOTAS: Quotas = Quotas {
+    cluster: 4,
+    group: 2,
+    namespace: 1,
+    max_size: 100,
+};
 
 #[test]
 fn quotas_bind_the_first_publish_of_a_key() {
-    let mut log = Log::new(limits(4, 2, 1, 10));
+    let mut log = Log::new(Some(Quotas {
+        max_size: 10,
+        ..QUOTAS
+    }));
     let there = |id: &str| publish(&ConfigKey::new("ns", "g", id), "x");
     let here = |id: &str| publish(&key(id), "x");
     log.publish(there("a")).expect("the first");
@@ -560,11 +566,38 @@ fn quotas_bind_the_first_publish_of_a_key() {
 }
 
 #[test]
+fn the_commands_quotas_decide_whatever_the_members_settings_are() {
+    let full = Quotas {
+        cluster: 0,
+        ..QUOTAS
+    };
+    let proposed = |quotas| {
+        let origin = Origin::default();
+        let turn = Turn {
+            id: 1,
+            origin: &origin,
+            now: Now::default(),
+            stamp: 7,
+        };
+        let op = Op::Publish(Box::new(publish(&key("d"), "one")));
+        match Configs::new(quotas, 30).request(turn, op) {
+            Step::Propose(command) => command,
+            step => panic!("{step:?}"),
+        }
+    };
+    for settings in [None, Some(QUOTAS), Some(full)] {
+        let mut log = Log::new(settings);
+        assert_eq!(
+            log.apply(|_| proposed(Some(full))),
+            Err(Refusal::ClusterQuota)
+        );
+        assert_eq!(log.apply(|_| proposed(None)), PUBLISHED(2));
+    }
+}
+
+#[test]
 fn nothing_is_refused_unless_quotas_are_enforced() {
-    let mut log = Log::new(CapacityLimits {
-        enforced: false,
-        ..limits(0, 0, 0, 0)
-    });
+    let mut log = Log::new(None);
     log.publish(publish(&key("a"), "x")).expect("counted only");
     assert_eq!(
         log.configs
@@ -588,7 +621,7 @@ fn nothing_is_refused_unless_quotas_are_enforced() {
 
 #[test]
 fn the_rows_bytes_never_change() {
-    let mut log = Log::new(CapacityLimits::default());
+    let mut log = Log::new(None);
     let given = Publish {
         gray: tag("t"),
         app: "a".into(),
@@ -647,7 +680,7 @@ fn the_rows_bytes_never_change() {
 
 #[test]
 fn a_caller_sees_the_gray_version_published_for_it() {
-    let mut log = Log::new(CapacityLimits::default());
+    let mut log = Log::new(None);
     log.publish(publish(&key("d"), "formal")).expect("taken");
     log.publish(Publish {
         gray: beta("1.1.1.1"),

@@ -1,10 +1,7 @@
 use alloc::format;
 
 use super::{
-    super::{
-        CapacityLimits,
-        configs::tests::{Log, publish},
-    },
+    super::configs::tests::{Log, publish},
     *,
 };
 use crate::{
@@ -32,7 +29,7 @@ impl World {
 
     fn limited(limits: WatchLimits) -> Self {
         Self {
-            log: Log::new(CapacityLimits::default()),
+            log: Log::new(None),
             watchers: Watchers::new(limits),
             mono: 0,
             last_id: 0,

@@ -30,9 +30,10 @@ fn number(command: &Command) -> u8 {
         Command::ExpireMetadata { .. } => 17,
         Command::Lock { .. } => 18,
         Command::SetPolicy { .. } => 19,
+        Command::PublishWithin { .. } => 20,
     }
 }
-const VARIANTS: usize = 20;
+const VARIANTS: usize = 21;
 
 fn publish(gray: Option<GrayRule>, cas: Option<&str>, create_only: bool) -> Command {
     Command::Publish {
@@ -58,6 +59,23 @@ fn publish(gray: Option<GrayRule>, cas: Option<&str>, create_only: bool) -> Comm
             ip: "i".into(),
         }),
         stamp: 1_800_000_000_000,
+    }
+}
+
+fn within(publish: Command) -> Command {
+    let Command::Publish { publish, stamp } = publish else {
+        panic!("a publish")
+    };
+    let quotas = Quotas {
+        cluster: 1,
+        group: 2,
+        namespace: 3,
+        max_size: 300,
+    };
+    Command::PublishWithin {
+        publish,
+        stamp,
+        quotas,
     }
 }
 
@@ -329,6 +347,10 @@ fn samples() -> Vec<(Command, &'static str)> {
                 stamp: 7,
             },
             r"\x01\x13\x00\x01n\x00\x00\x00\x00\x00\x07",
+        ),
+        (
+            within(publish(None, None, true)),
+            r"\x01\x14\x06public\x01g\x01d\x000123456789abcdef\xac\x02\x07\x01a\x01b\x01c\x01d\x01e\x01f\x01k\x00\x00\x01\x01u\x01i\x80\xa0\xf1\xc2\xb14\x01\x02\x03\xac\x02",
         ),
     ]
 }

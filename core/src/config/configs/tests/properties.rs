@@ -120,8 +120,8 @@ proptest! {
         cut in 0..60_usize,
         enforced: bool,
     ) {
-        let limits = CapacityLimits { enforced, ..limits(4, 2, 1, 100) };
-        let mut log = Log::new(limits);
+        let quotas = enforced.then_some(QUOTAS);
+        let mut log = Log::new(quotas);
         let (before, after) = acts.split_at(cut.min(acts.len()));
         for act in before {
             let items = log.configs.items.clone();
@@ -139,7 +139,7 @@ proptest! {
             let version = ConfigRow::decode(&row.value).expect("a row of this release").version;
             prop_assert_eq!(log.store[&(row.table, row.key.clone())].1, Some(version.content.index));
         }
-        let mut restored = Configs::new(limits, 30);
+        let mut restored = Configs::new(quotas, 30);
         for (row, _) in log.store.values().rev().filter(|(row, _)| row.table.restored()) {
             restored.restore(row).expect("a row of this release");
         }
@@ -162,7 +162,7 @@ proptest! {
     /// What readers are told adds up to the state.
     #[test]
     fn deltas_add_up_to_the_state(acts in prop::collection::vec((act(), any::<bool>()), 1..60)) {
-        let mut log = Log::new(limits(4, 2, 1, 100));
+        let mut log = Log::new(Some(QUOTAS));
         let mut seen: BTreeMap<ConfigKey, Arc<ConfigItem>> = BTreeMap::new();
         let mut exists: BTreeMap<ConfigKey, bool> = BTreeMap::new();
         for (act, take) in acts {
