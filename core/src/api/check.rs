@@ -2,7 +2,7 @@
 //!
 //! Blank values always pass; of several violations the first in a fixed order is told.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{format, string::String};
 
 use super::{
     beat,
@@ -270,8 +270,7 @@ fn escaped(area: Area, error: &str, cause: &str) -> Fault {
 /// Names of several things, of which the first that is refused is told.
 #[must_use]
 pub fn first_refusal<'a>(names: impl IntoIterator<Item = Names<'a>>) -> Option<Fault> {
-    let all: Vec<Names<'a>> = names.into_iter().collect();
-    all.iter().find_map(Names::fault)
+    names.into_iter().find_map(|names| names.fault())
 }
 
 #[cfg(test)]

@@ -32,6 +32,15 @@ impl Md5 {
         Some(Self(out))
     }
 
+    /// Whether a text is its 32 lower-case digits.
+    #[must_use]
+    pub fn is_written(&self, text: &str) -> bool {
+        let digit = |half: u8| b"0123456789abcdef"[usize::from(half)];
+        text.len() == 32
+            && (self.0.iter().zip(text.as_bytes().chunks_exact(2)))
+                .all(|(byte, pair)| pair == [digit(byte >> 4), digit(byte & 15)])
+    }
+
     /// 32 lower-case hexadecimal digits.
     #[must_use]
     pub fn hex(&self) -> String {
@@ -193,6 +202,10 @@ mod tests {
         let md5 = Md5::of(b"a=1\nb=2");
         assert_eq!(md5.hex(), "36daa8ea0dd87e5f097829ab55d9a588");
         assert_eq!(Md5::parse(&md5.hex()), Some(md5));
+        assert!(md5.is_written(&md5.hex()));
+        for other in ["", "36", &md5.hex().to_uppercase(), &Md5::of(b"").hex()] {
+            assert!(!md5.is_written(other), "{other}");
+        }
         assert_eq!(Md5::parse("36"), None);
         assert_eq!(Md5::parse("zzdaa8ea0dd87e5f097829ab55d9a588"), None);
     }

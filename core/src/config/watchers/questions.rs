@@ -23,19 +23,16 @@ impl Watchers {
             .names
             .get(name)
             .and_then(|watched| watched.item.as_deref());
-        let polls = self
-            .polls_by_name
-            .range((name, 0)..=(name, u32::MAX))
-            .filter_map(|(_, slot)| {
-                let poll = self.polls.get(*slot)?;
-                let md5 = effective_md5(item, &poll.ip, &poll.tag);
-                Some(Listener {
-                    ip: poll.ip.clone(),
-                    md5,
-                    connection: Arc::from(""),
-                    since: poll.since,
-                })
-            });
+        let polls = self.polls_by_name.of(name).filter_map(|slot| {
+            let poll = self.polls.get(slot)?;
+            let md5 = effective_md5(item, &poll.ip, &poll.tag);
+            Some(Listener {
+                ip: poll.ip.clone(),
+                md5,
+                connection: Arc::from(""),
+                since: poll.since,
+            })
+        });
         let conns = self
             .conns_by_name
             .range((name, ConnId(0))..=(name, ConnId(u64::MAX)))

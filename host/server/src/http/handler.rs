@@ -280,6 +280,8 @@ impl Shared {
                 if let Some(parking) = parts.extensions.get::<Parking>() {
                     parking.park(&body);
                 }
+                // What the core keeps must not come to lie behind what is given back at once.
+                drop(body);
                 let parked = served.drive.park(origin.clone(), op);
                 let waits = self.clone().wait(served, origin, parked, then);
                 return Ok(Begun::Waits(Box::pin(waits)));

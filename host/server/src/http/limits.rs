@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -217,7 +217,7 @@ where
     }
     let whole = async {
         let mut first = Bytes::new();
-        let mut joined = BytesMut::new();
+        let mut joined = Vec::new();
         while let Some(frame) = body.frame().await {
             let Ok(piece) = frame
                 .map_err(|error| BodyError::Broken(error.into()))?
@@ -236,16 +236,20 @@ where
                 // Most bodies arrive in one piece and are not copied.
                 first = piece;
             } else {
-                if joined.is_empty() {
-                    joined.extend_from_slice(&std::mem::take(&mut first));
+                if joined.capacity() < length {
+                    // Doubled, but not beyond what was declared; nobody gets memory by declaring alone.
+                    let declared = usize::try_from(hint.lower()).unwrap_or(limit);
+                    let room = (2 * length).min(declared.max(length));
+                    joined.reserve_exact(room - joined.len());
                 }
+                joined.extend_from_slice(&std::mem::take(&mut first));
                 joined.extend_from_slice(&piece);
             }
         }
         Ok(if joined.is_empty() {
             first
         } else {
-            joined.freeze()
+            Bytes::from(joined)
         })
     };
     let bytes = tokio::time::timeout(timeout, whole)

@@ -1,6 +1,6 @@
 //! Long and short polls of configs, and who polls what.
 
-use alloc::{format, string::String, sync::Arc, vec::Vec};
+use alloc::{borrow::Cow, format, string::String, sync::Arc, vec::Vec};
 use core::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
@@ -88,12 +88,12 @@ pub const ROUTES: &[Route] = &[
 
 /// One config that a poll is about.
 #[derive(Clone, Debug, PartialEq)]
-struct Entry {
+struct Entry<'a> {
     key: ConfigKey,
     /// What the caller has; empty for nothing.
-    md5: String,
+    md5: &'a str,
     /// The namespace as the caller spelt it; nothing if it named none.
-    tenant: String,
+    tenant: &'a str,
 }
 
 /// Why a text is no list of entries.
@@ -106,60 +106,79 @@ enum Wrong {
 }
 
 /// As Java splits: without the empty parts at the end.
-fn split(text: &str, at: char) -> Vec<&str> {
-    let mut parts: Vec<&str> = text.split(at).collect();
-    while parts.len() > 1 && parts.last().is_some_and(|p| p.is_empty()) {
-        parts.pop();
-    }
-    parts
+fn split(text: &str, at: char) -> impl Iterator<Item = &str> {
+    text.trim_end_matches(at).split(at)
 }
 
-/// The entries of `Listening-Configs`, decoded once more (as a form is), and the names that the filter checks.
-fn entries(decoded: &str, most: usize) -> Result<(Vec<Entry>, Option<Fault>), Wrong> {
-    let mut names = Vec::new();
-    for line in split(decoded, LINE) {
-        let words = split(line, WORD);
-        if !(2..=4).contains(&words.len()) {
-            return Err(Wrong::Shape);
+/// The first four of some fields, and how many there are.
+fn fields<'a>(parts: impl Iterator<Item = &'a str>) -> ([&'a str; 4], usize) {
+    let mut fields = [""; 4];
+    let mut count = 0;
+    for part in parts {
+        if let Some(field) = fields.get_mut(count) {
+            *field = part;
         }
-        names.push(Names {
-            data_id: words[0],
-            group: words[1],
-            namespace: words.get(3).copied().unwrap_or_default(),
-            ..Names::default()
-        });
+        count += 1;
     }
-    let refusal = first_refusal(names);
-    let mut entries: Vec<Entry> = Vec::new();
-    // What stands behind the last end of an entry is none.
-    let ended = decoded.rfind(LINE).map_or("", |end| &decoded[..end]);
-    for line in decoded
-        .contains(LINE)
-        .then(|| ended.split(LINE))
-        .into_iter()
-        .flatten()
-    {
-        let words: Vec<&str> = line.split(WORD).collect();
-        let (data_id, group, md5, tenant) = match *words {
-            [data_id, group, md5] => (data_id, group, md5, ""),
-            [data_id, group, md5, tenant] => (data_id, group, md5, tenant),
-            _ => return Err(Wrong::Entries),
-        };
-        let last: Option<&Entry> = entries.last();
-        entries.push(Entry {
-            key: ConfigKey::beside(last.map(|e| &e.key), tenant, group, data_id),
-            md5: md5.into(),
-            tenant: tenant.trim().into(),
-        });
-        if entries.len() > most {
-            return Err(Wrong::Entries);
+    (fields, count)
+}
+
+/// The entries of a well-formed list. It has thousands of them, for each of hundreds of polls: they are read where they
+/// stand, once to check them and once to use them.
+struct Entries<'a> {
+    lines: Option<&'a str>,
+    count: usize,
+}
+
+impl<'a> Entries<'a> {
+    /// The entries of `Listening-Configs`, decoded once more (as a form is), and what the filter says to their names.
+    fn parse(decoded: &'a str, most: usize) -> Result<(Self, Option<Fault>), Wrong> {
+        let mut refusal = None;
+        for line in split(decoded, LINE) {
+            let ([data_id, group, _, namespace], count) = fields(split(line, WORD));
+            if !(2..=4).contains(&count) {
+                return Err(Wrong::Shape);
+            }
+            refusal = refusal.or_else(|| {
+                let names = Names {
+                    data_id,
+                    group,
+                    namespace,
+                    ..Names::default()
+                };
+                first_refusal([names])
+            });
         }
+        // What stands behind the last end of an entry is none.
+        let lines = decoded.rfind(LINE).map(|end| &decoded[..end]);
+        let mut count = 0;
+        for line in lines.into_iter().flat_map(|lines| lines.split(LINE)) {
+            count += 1;
+            if !(3..=4).contains(&fields(line.split(WORD)).1) || count > most {
+                return Err(Wrong::Entries);
+            }
+        }
+        Ok((Self { lines, count }, refusal))
     }
-    Ok((entries, refusal))
+
+    fn iter(&self) -> impl Iterator<Item = Entry<'a>> + use<'a> {
+        let mut last: Option<ConfigKey> = None;
+        let lines = self.lines.into_iter().flat_map(|lines| lines.split(LINE));
+        lines.map(move |line| {
+            let ([data_id, group, md5, tenant], _) = fields(line.split(WORD));
+            let key = ConfigKey::beside(last.as_ref(), tenant, group, data_id);
+            last = Some(key.clone());
+            let tenant = tenant.trim();
+            Entry { key, md5, tenant }
+        })
+    }
 }
 
 /// `%XX` and `+` replaced; none if that is no text.
-fn url_decoded(text: &str) -> Option<String> {
+fn url_decoded(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains(['%', '+']) {
+        return Some(Cow::Borrowed(text));
+    }
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
@@ -174,7 +193,7 @@ fn url_decoded(text: &str) -> Option<String> {
             byte => out.push(byte),
         }
     }
-    String::from_utf8(out).ok()
+    String::from_utf8(out).ok().map(Cow::Owned)
 }
 
 /// As Java's `URLEncoder`.
@@ -193,25 +212,18 @@ pub(super) fn url_encoded(text: &str) -> String {
     out
 }
 
-/// What differs, as clients read it.
-fn changed<'a>(entries: impl Iterator<Item = &'a Entry>) -> String {
-    let mut out = String::new();
-    for entry in entries {
-        for (at, word) in [&*entry.key.data_id, &*entry.key.group, &*entry.tenant]
-            .into_iter()
-            .enumerate()
-        {
-            if at == 2 && word.is_empty() {
-                continue;
-            }
-            if at > 0 {
-                out.push_str("%02");
-            }
-            out.push_str(&url_encoded(word));
+/// Adds a config that differs, as clients read it.
+fn name_changed(out: &mut String, key: &ConfigKey, tenant: &str) {
+    for (at, word) in [&*key.data_id, &*key.group, tenant].into_iter().enumerate() {
+        if at == 2 && word.is_empty() {
+            continue;
         }
-        out.push_str("%01");
+        if at > 0 {
+            out.push_str("%02");
+        }
+        out.push_str(&url_encoded(word));
     }
-    out
+    out.push_str("%01");
 }
 
 /// The answer that names these; nothing at all if there are none.
@@ -242,20 +254,31 @@ fn poll(args: &Args<'_>) -> Result<Plan, Fault> {
         return Err(wrong(Wrong::Entries));
     }
     let decoded = url_decoded(text).ok_or_else(|| wrong(Wrong::Shape))?;
-    let (entries, refusal) = entries(&decoded, call.server.max_poll_keys).map_err(wrong)?;
+    let (entries, refusal) = Entries::parse(&decoded, call.server.max_poll_keys).map_err(wrong)?;
     if let Some(refusal) = refusal {
         return Err(refusal);
     }
     let tag = (call.header)("vipserver-tag").unwrap_or_default();
-    let differs = |entry: &&Entry| {
+    let differs = |entry: &Entry<'_>| {
         let item = call.view.config(&entry.key);
         let md5 = effective_md5(item.as_deref(), call.ip, tag);
-        md5.map(|md5| md5.hex()).unwrap_or_default() != entry.md5
+        md5.map_or(!entry.md5.is_empty(), |md5| !md5.is_written(entry.md5))
     };
     let Some(timeout) = (call.header)("long-pulling-timeout") else {
         return Ok(Plan::Answer(short(args, entries.iter().filter(differs))));
     };
-    let changed_now = changed(entries.iter().filter(differs));
+    let mut changed_now = String::new();
+    let mut keys = Vec::with_capacity(entries.count);
+    // All that a parked poll keeps of its request: a bit a key, whether the caller named the namespace.
+    let mut named = alloc::vec![0_u64; entries.count.div_ceil(64)].into_boxed_slice();
+    for (at, entry) in entries.iter().enumerate() {
+        if differs(&entry) {
+            name_changed(&mut changed_now, &entry.key, entry.tenant);
+        }
+        named[at / 64] |= u64::from(!entry.tenant.is_empty()) << (at % 64);
+        // Of those that do not differ each is an MD5 or nothing.
+        keys.push((entry.key, Md5::parse(entry.md5)));
+    }
     let no_hangup = (call.header)("long-pulling-timeout-no-hangup");
     if !changed_now.is_empty() || no_hangup.is_some_and(|v| v.eq_ignore_ascii_case("true")) {
         return Ok(Plan::Answer(answer(changed_now)));
@@ -267,24 +290,10 @@ fn poll(args: &Args<'_>) -> Result<Plan, Fault> {
         .unwrap_or(0)
         .saturating_sub(BEFORE_TIMEOUT_MS);
     let op = Op::Poll {
-        // All are equal to what the view shows, so each is an MD5 or nothing.
-        keys: entries
-            .iter()
-            .map(|e| (e.key.clone(), Md5::parse(&e.md5)))
-            .collect(),
+        keys,
         wait_ms: wait.max(SHORTEST_WAIT_MS),
         tag: tag.into(),
     };
-    // All that a parked poll keeps of its request: a bit a key, whether the caller named the namespace.
-    let mut named = alloc::vec![0_u64; entries.len().div_ceil(64)];
-    for (at, _) in entries
-        .iter()
-        .enumerate()
-        .filter(|(_, e)| !e.tenant.is_empty())
-    {
-        named[at / 64] |= 1 << (at % 64);
-    }
-    let named = named.into_boxed_slice();
     Ok(args.submit(op, move |reply| {
         let Reply::Woken { position, key } = reply else {
             // The time is up, or the server ends.
@@ -294,24 +303,20 @@ fn poll(args: &Args<'_>) -> Result<Plan, Fault> {
         let spelt = named
             .get(at / 64)
             .is_some_and(|bits| bits >> (at % 64) & 1 == 1);
-        let tenant = if spelt {
-            (*key.namespace).into()
-        } else {
-            String::new()
-        };
-        let entry = Entry {
-            key,
-            md5: String::new(),
-            tenant,
-        };
-        Ok(answer(changed(core::iter::once(&entry))))
+        let mut changed = String::new();
+        name_changed(&mut changed, &key, if spelt { &key.namespace } else { "" });
+        Ok(answer(changed))
     }))
 }
 
 /// The answer to a poll that does not wait. Clients before 2.0.4 read it from headers.
-fn short<'a>(args: &Args<'_>, differing: impl Iterator<Item = &'a Entry>) -> Answer {
-    let differing: Vec<&Entry> = differing.collect();
-    let new = changed(differing.iter().copied());
+fn short<'a>(args: &Args<'_>, differing: impl Iterator<Item = Entry<'a>>) -> Answer {
+    let (mut old, mut new) = (String::new(), String::new());
+    for Entry { key, tenant, .. } in differing {
+        // Writing to a String cannot fail.
+        let _ = write!(old, "{}:{};", key.data_id, key.group);
+        name_changed(&mut new, &key, tenant);
+    }
     let version = (args.call().header)("client-version").unwrap_or("2.0.0");
     // Clients call themselves 2.0.4, 3.2.1 or Nacos-Java-Client:v1.2.3; what is no number does not count.
     let number = version
@@ -322,10 +327,6 @@ fn short<'a>(args: &Args<'_>, differing: impl Iterator<Item = &'a Entry>) -> Ans
         });
     if number >= 204 {
         return answer(new);
-    }
-    let mut old = String::new();
-    for entry in &differing {
-        let _ = write!(old, "{}:{};", entry.key.data_id, entry.key.group);
     }
     answer(String::new())
         .with("Probe-Modify-Response", old)
@@ -379,8 +380,11 @@ mod tests {
 
     use super::*;
 
-    fn parse(text: &str) -> Result<Vec<Entry>, Wrong> {
-        entries(text, 10_000).map(|(entries, _)| entries)
+    fn parse(text: &str) -> Result<Vec<Entry<'_>>, Wrong> {
+        let (entries, _) = Entries::parse(text, 10_000)?;
+        let found: Vec<_> = entries.iter().collect();
+        assert_eq!(found.len(), entries.count);
+        Ok(found)
     }
 
     #[test]
@@ -388,14 +392,18 @@ mod tests {
         let found = parse("d\u{2}g\u{2}m\u{1}e\u{2}h\u{2}\u{2}ns\u{1}").unwrap();
         assert_eq!(found.len(), 2);
         assert_eq!(
-            (&*found[0].key.namespace, &*found[0].md5, &*found[0].tenant),
+            (&*found[0].key.namespace, found[0].md5, found[0].tenant),
             ("public", "m", "")
         );
         assert_eq!(
-            (&*found[1].key.data_id, &*found[1].md5, &*found[1].tenant),
+            (&*found[1].key.data_id, found[1].md5, found[1].tenant),
             ("e", "", "ns")
         );
-        assert_eq!(changed(found.iter()), "d%02g%01e%02h%02ns%01");
+        let mut changed = String::new();
+        for entry in &found {
+            name_changed(&mut changed, &entry.key, entry.tenant);
+        }
+        assert_eq!(changed, "d%02g%01e%02h%02ns%01");
         for (text, wrong) in [
             ("garbage", Wrong::Shape),
             ("a\u{2}b\u{2}c\u{2}d\u{2}e\u{1}", Wrong::Shape),
@@ -405,12 +413,12 @@ mod tests {
         }
         // Without the end of an entry there is none.
         assert_eq!(parse("a\u{2}b\u{2}c"), Ok(Vec::new()));
-        assert!(entries("a\u{2}b\u{2}\u{1}a\u{2}b\u{2}\u{1}", 1).is_err());
+        assert!(Entries::parse("a\u{2}b\u{2}\u{1}a\u{2}b\u{2}\u{1}", 1).is_err());
     }
 
     #[test]
     fn names_are_checked_entry_by_entry() {
-        let refused = |text: &str| entries(text, 9).unwrap().1;
+        let refused = |text: &str| Entries::parse(text, 9).unwrap().1;
         assert_eq!(refused("a\u{2}b\u{2}\u{1}"), None);
         let fault = refused("a\u{2}b\u{2}\u{1}a b\u{2}b\u{2}\u{1}").expect("a blank is refused");
         assert!(matches!(fault, Fault::Checked(line) if line.contains("'dataId'")));
@@ -435,12 +443,13 @@ mod tests {
                 }
                 text.push(LINE);
             }
-            let decoded = url_decoded(&url_encoded(&text)).expect("an encoded text is read back");
-            prop_assert_eq!(&decoded, &text);
+            let encoded = url_encoded(&text);
+            let decoded = url_decoded(&encoded).expect("an encoded text is read back");
+            prop_assert_eq!(&*decoded, &text);
             let read = parse(&decoded).expect("a list is one");
             let read: Vec<_> = read
                 .iter()
-                .map(|e| (e.key.data_id.to_string(), e.key.group.to_string(), e.md5.clone(), (!e.tenant.is_empty()).then(|| e.tenant.clone())))
+                .map(|e| (e.key.data_id.to_string(), e.key.group.to_string(), e.md5.to_string(), (!e.tenant.is_empty()).then(|| e.tenant.to_string())))
                 .collect();
             prop_assert_eq!(read, given);
         }
