@@ -122,6 +122,15 @@ pub(crate) const STAGES: &[Stage] = &[
         minutes: 8,
     },
     Stage {
+        name: "reopen",
+        about: "how long opening takes by the size of the data, after kill -9 and after an ordered end",
+        xtask: &[],
+        tests: &["reopen"],
+        lane: Lane::Alone,
+        needs: Needs::Build,
+        minutes: 8,
+    },
+    Stage {
         name: "grpc",
         about: "every kind of gRPC request, hostile clients, a crowd of connections",
         xtask: &[],
