@@ -298,10 +298,6 @@ fn checked(text: &str, digest: &str) -> Result<(Arc<str>, Option<PolicyPlugin>),
     Ok((format!("{document}").into(), plugin))
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "it is what `submit` goes on with"
-)]
 fn revised(reply: Reply) -> Result<Answer, Fault> {
     match reply {
         Reply::Policy(revision) => Ok(data(&json!({ "revision": revision }))),
