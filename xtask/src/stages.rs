@@ -149,6 +149,15 @@ pub(crate) const STAGES: &[Stage] = &[
         minutes: 8,
     },
     Stage {
+        name: "client",
+        about: "the client host: each behaviour of the Java client, policies that are followed, calls by name",
+        xtask: &[],
+        tests: &["client"],
+        lane: Lane::Waiting,
+        needs: Needs::Build,
+        minutes: 6,
+    },
+    Stage {
         name: "damage",
         about: "damaged data is refused, saved or set aside",
         xtask: &[],

@@ -21,7 +21,7 @@ use nacrite_core::{
     },
 };
 
-use super::{connection::Connection, wire};
+use super::connection::Connection;
 use crate::{
     drive::{Clock, Drive},
     metrics::Metrics,
@@ -200,7 +200,7 @@ impl Connections {
     /// Sends a push of the core's: rendered once, the same bytes for all.
     pub fn push(&self, drive: &Arc<Drive>, push: u64, body: &PushBody, conns: &[ConnId]) {
         let answer = grpc::push(&*drive.views, push, body, drive.clock.now().wall);
-        let payload = wire::encode(answer.kind, answer.json);
+        let payload = nacrite_wire::encode(answer.kind, answer.json);
         let now = self.now();
         let found: Vec<(ConnId, Option<Arc<Connection>>)> = {
             let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
@@ -248,7 +248,8 @@ impl Connections {
                 for connection in chosen {
                     let to = to.as_ref().map(|(ip, port)| (ip.as_str(), *port));
                     let answer = grpc::reset(self.next_detection(), &connection.id, to);
-                    let sent = connection.send(wire::encode(answer.kind, answer.json), self.now());
+                    let sent =
+                        connection.send(nacrite_wire::encode(answer.kind, answer.json), self.now());
                     tracing::info!(
                         "connection {} is asked to connect again{}",
                         connection.id,
@@ -282,7 +283,10 @@ impl Connections {
         let (sender, answer) = oneshot::channel();
         locked(&self.asked).insert(number, sender);
         let question = grpc::client_config_metrics(number, keys);
-        let sent = connection.send(wire::encode(question.kind, question.json), self.now());
+        let sent = connection.send(
+            nacrite_wire::encode(question.kind, question.json),
+            self.now(),
+        );
         let answer = if sent {
             tokio::time::timeout(ANSWER_WITHIN, answer).await.ok()
         } else {

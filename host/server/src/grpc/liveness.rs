@@ -7,7 +7,7 @@ use std::{
 
 use nacrite_core::api::grpc;
 
-use super::{accept::GrpcLimits, connection::Connection, connections::Connections, wire};
+use super::{accept::GrpcLimits, connection::Connection, connections::Connections};
 
 /// Between two rounds.
 const EVERY: Duration = Duration::from_secs(3);
@@ -50,7 +50,7 @@ async fn round(connections: &Arc<Connections>, limits: &GrpcLimits) {
         let number = connections.next_detection();
         connection.detection.store(number, Ordering::Release);
         let answer = grpc::detection(number);
-        connection.send(wire::encode(answer.kind, answer.json), now);
+        connection.send(nacrite_wire::encode(answer.kind, answer.json), now);
     }
     let end = tokio::time::Instant::now() + ANSWER;
     while tokio::time::Instant::now() < end {

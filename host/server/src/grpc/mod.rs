@@ -8,7 +8,6 @@ mod connection;
 mod connections;
 mod liveness;
 mod service;
-mod wire;
 
 pub use accept::{GrpcLimits, bind, request_types, serve};
 pub use connections::Connections;

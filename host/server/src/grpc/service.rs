@@ -15,6 +15,7 @@ use nacrite_core::{
     api::grpc::{self, GrpcAnswer, GrpcCall},
     node::input::{ConnDetails, Input, Origin},
 };
+use nacrite_wire::{Payload, PayloadCodec};
 use tonic::{
     Request, Response, Status, Streaming,
     body::Body,
@@ -25,7 +26,6 @@ use super::{
     accept::GrpcLimits,
     connection::{Connection, OutStream},
     connections::Connections,
-    wire::{self, Payload, PayloadCodec},
 };
 use crate::{http::handler::Served, plans::carry_out};
 
@@ -68,7 +68,7 @@ impl Calls {
         metrics
             .grpc
             .answered(place, if answer.is_ok() { 0 } else { 500 }, micros);
-        wire::encode(answer.kind, answer.json)
+        nacrite_wire::encode(answer.kind, answer.json)
     }
 
     async fn answer(&self, connection: &Arc<Connection>, payload: Payload) -> GrpcAnswer {
@@ -212,7 +212,7 @@ impl Calls {
         if connection.details.set(details).is_ok() && setup.wants_ack {
             let answer = grpc::setup_ack();
             connection.send(
-                wire::encode(answer.kind, answer.json),
+                nacrite_wire::encode(answer.kind, answer.json),
                 self.connections.now(),
             );
         }

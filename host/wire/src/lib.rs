@@ -1,4 +1,5 @@
-//! The envelope: `Payload` of Nacos's proto3 file (which has no package), and a codec that passes encoded bytes through.
+//! The gRPC envelope that server and clients share: `Payload` of Nacos's proto3 file (which has no package), and a codec
+//! that passes encoded bytes through.
 
 use std::collections::HashMap;
 
@@ -9,45 +10,62 @@ use tonic::{
     codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
 
+/// Path of the unary call.
+pub const REQUEST: &str = "/Request/request";
+/// Path of the stream that pushes and acknowledgements go over.
+pub const STREAM: &str = "/BiRequestStream/requestBiStream";
+
 /// `Metadata`.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Metadata {
+pub struct Metadata {
     /// Simple class name of the message: the only dispatch key.
     #[prost(string, tag = "3")]
-    pub(super) kind: String,
+    pub kind: String,
     /// Headers of the request.
     #[prost(map = "string, string", tag = "7")]
-    pub(super) headers: HashMap<String, String>,
+    pub headers: HashMap<String, String>,
     /// The client's own idea of its address.
     #[prost(string, tag = "8")]
-    pub(super) client_ip: String,
+    pub client_ip: String,
 }
 
 /// `google.protobuf.Any`; the type URL is empty and not looked at.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Any {
+pub struct Any {
+    /// Not used.
     #[prost(string, tag = "1")]
-    pub(super) type_url: String,
+    pub type_url: String,
     /// JSON.
     #[prost(bytes = "bytes", tag = "2")]
-    pub(super) value: Bytes,
+    pub value: Bytes,
 }
 
 /// `Payload`.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Payload {
+pub struct Payload {
+    /// What it is.
     #[prost(message, optional, tag = "2")]
-    pub(super) metadata: Option<Metadata>,
+    pub metadata: Option<Metadata>,
+    /// What it says.
     #[prost(message, optional, tag = "3")]
-    pub(super) body: Option<Any>,
+    pub body: Option<Any>,
 }
 
 /// A payload of this kind, encoded.
-pub(super) fn encode(kind: &str, json: Vec<u8>) -> Bytes {
-    let metadata = Metadata {
-        kind: kind.to_owned(),
-        ..Metadata::default()
-    };
+#[must_use]
+pub fn encode(kind: &str, json: Vec<u8>) -> Bytes {
+    encode_with(
+        Metadata {
+            kind: kind.to_owned(),
+            ..Metadata::default()
+        },
+        json,
+    )
+}
+
+/// A payload with this metadata, encoded.
+#[must_use]
+pub fn encode_with(metadata: Metadata, json: Vec<u8>) -> Bytes {
     let body = Any {
         type_url: String::new(),
         value: json.into(),
@@ -67,7 +85,7 @@ fn small_buffers() -> BufferSettings {
 
 /// Decodes payloads; what is encoded are bytes of a payload already, so that one encoding serves many streams.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct PayloadCodec;
+pub struct PayloadCodec;
 
 impl Codec for PayloadCodec {
     type Encode = Bytes;

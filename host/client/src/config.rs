@@ -1,0 +1,318 @@
+//! Configs over gRPC: reads, writes, and listens to changes.
+//!
+//! What is listened to is split into tasks of at most 3 000 configs, each with a connection of its own. A task asks the
+//! server which of its configs differ from what it has, fetches those, and tells who listens. A push marks a config and
+//! rings the task; a lost connection marks all of them.
+
+mod listening;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use nacrite_core::model::Md5;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use self::listening::ListenTask;
+use crate::{Error, Settings, files::ConfigFiles, rpc::Handler, rpc::Rpc, servers::ServerList};
+
+/// The same request may be made so often in a second.
+const MOST_PER_SECOND: u32 = 5;
+/// Requests whose rate is watched, at most.
+const MOST_WATCHED: usize = 10_000;
+
+/// A config as this client has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigContent {
+    /// The content; none if there is no such config.
+    pub content: Option<Arc<str>>,
+    /// MD5 of it in hexadecimal digits; empty if there is none.
+    pub md5: String,
+    /// Whether it comes from the failover folder.
+    pub from_failover: bool,
+}
+
+impl ConfigContent {
+    pub(crate) fn of(content: Option<&str>) -> Self {
+        Self {
+            content: content.map(Arc::from),
+            md5: content.map_or_else(String::new, |c| Md5::of(c.as_bytes()).hex()),
+            from_failover: false,
+        }
+    }
+}
+
+/// Group and data id.
+pub(crate) type ConfigName = (Arc<str>, Arc<str>);
+
+/// Reads, writes and listens to configs. Everything of it ends when the last clone is dropped.
+#[derive(Clone, Debug)]
+pub struct Config {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    settings: Arc<Settings>,
+    servers: Arc<ServerList>,
+    files: Option<ConfigFiles>,
+    /// For reads and writes.
+    rpc: Rpc,
+    /// Growing means waiting for a connection, so it has a lock that may be held over it.
+    tasks: tokio::sync::Mutex<Vec<ListenTask>>,
+    rates: Mutex<HashMap<String, (Instant, u32)>>,
+}
+
+/// The connection for reads and writes is told nothing.
+struct Deaf;
+
+impl Handler for Deaf {
+    fn connected(&self) {}
+    fn disconnected(&self) {}
+    fn pushed(&self, _: &str, _: &Value) -> bool {
+        false
+    }
+}
+
+/// A read or write, as every request names its config.
+pub(crate) fn named(settings: &Settings, group: &str, data_id: &str) -> Value {
+    json!({
+        "dataId": data_id,
+        "group": group,
+        "tenant": settings.tenant(),
+        "headers": {},
+        "module": "config",
+    })
+}
+
+/// Fetches a config from the server; none if it does not exist.
+pub(crate) async fn fetch(
+    rpc: &Rpc,
+    settings: &Settings,
+    group: &str,
+    data_id: &str,
+    notified: bool,
+) -> Result<Option<String>, Error> {
+    let body = named(settings, group, data_id);
+    let headers = [("notify", if notified { "true" } else { "false" })];
+    match rpc.request("ConfigQueryRequest", &body, &headers).await {
+        Ok(answer) => Ok(Some(answer.text("content").into())),
+        Err(Error::Refused { code: 300, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl Config {
+    pub(crate) async fn start(
+        settings: Arc<Settings>,
+        servers: Arc<ServerList>,
+    ) -> Result<Self, Error> {
+        let files = settings.cache.as_deref().map(|cache| {
+            let list = servers.file_name(settings.tenant());
+            ConfigFiles::new(cache, &list, settings.tenant())
+        });
+        let labels = [("module", "config"), ("taskId", "0")];
+        let rpc = Rpc::start(settings.clone(), servers.clone(), &labels, Arc::new(Deaf)).await;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                settings,
+                servers,
+                files,
+                rpc,
+                tasks: tokio::sync::Mutex::default(),
+                rates: Mutex::default(),
+            }),
+        })
+    }
+
+    /// Whether the connection for reads and writes stands.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.inner.rpc.is_connected()
+    }
+
+    /// The content of a config: from the failover folder, else from the server, else (if the server cannot be asked) the
+    /// copy of what it said last. None if the server says that there is none.
+    ///
+    /// # Errors
+    /// The server refused, or could not be asked and there is no copy.
+    pub async fn get(&self, group: &str, data_id: &str) -> Result<Option<String>, Error> {
+        let files = self.inner.files.as_ref();
+        if let Some(content) = files.and_then(|f| f.failover(group, data_id)) {
+            return Ok(Some(content));
+        }
+        self.inner
+            .limited(&format!("get\n{group}\n{data_id}"))
+            .await?;
+        match fetch(&self.inner.rpc, &self.inner.settings, group, data_id, false).await {
+            Ok(content) => {
+                if let Some(files) = files {
+                    files.keep(group, data_id, content.as_deref());
+                }
+                Ok(content)
+            }
+            Err(error) if error.code() == Some(403) => Err(error),
+            Err(error) => match files.and_then(|f| f.snapshot(group, data_id)) {
+                Some(copy) => {
+                    tracing::warn!("{group} {data_id} is served from its copy: {error}");
+                    Ok(Some(copy))
+                }
+                None => Err(error),
+            },
+        }
+    }
+
+    /// Writes a config; `kind` is its type (`text`, `json`, `yaml`, …).
+    ///
+    /// # Errors
+    /// The server refused or could not be asked.
+    pub async fn publish(
+        &self,
+        group: &str,
+        data_id: &str,
+        content: &str,
+        kind: &str,
+    ) -> Result<(), Error> {
+        self.publish_if(group, data_id, content, kind, "").await
+    }
+
+    /// Writes a config if the MD5 of what is there is this one; an empty one is not looked at.
+    ///
+    /// # Errors
+    /// The MD5 is another, the server refused, or it could not be asked.
+    pub async fn publish_if(
+        &self,
+        group: &str,
+        data_id: &str,
+        content: &str,
+        kind: &str,
+        md5: &str,
+    ) -> Result<(), Error> {
+        let key = format!("publish\n{group}\n{data_id}");
+        self.inner.limited(&key).await?;
+        let mut body = named(&self.inner.settings, group, data_id);
+        body["content"] = content.into();
+        if !md5.is_empty() {
+            body["casMd5"] = md5.into();
+        }
+        body["additionMap"] = json!({
+            "type": kind, "appName": self.inner.settings.app, "encryptedDataKey": "",
+        });
+        let asked = self
+            .inner
+            .rpc
+            .request("ConfigPublishRequest", &body, &[])
+            .await;
+        asked.map(drop)
+    }
+
+    /// Removes a config; one that is not there is no error.
+    ///
+    /// # Errors
+    /// The server refused or could not be asked.
+    pub async fn remove(&self, group: &str, data_id: &str) -> Result<(), Error> {
+        let key = format!("remove\n{group}\n{data_id}");
+        self.inner.limited(&key).await?;
+        let body = named(&self.inner.settings, group, data_id);
+        let asked = self
+            .inner
+            .rpc
+            .request("ConfigRemoveRequest", &body, &[])
+            .await;
+        asked.map(drop)
+    }
+
+    /// Listens to a config from now on. What the server (or the failover folder) says first is a change if there is such
+    /// a config.
+    pub async fn listen(&self, group: &str, data_id: &str) -> ConfigListener {
+        let name: ConfigName = (group.into(), data_id.into());
+        let mut tasks = self.inner.tasks.lock().await;
+        for task in &*tasks {
+            if let Some(receiver) = task.joined(&name) {
+                return ConfigListener { receiver };
+            }
+        }
+        let batch = self.inner.settings.batch;
+        let position = match tasks.iter().position(|task| task.len() < batch) {
+            Some(position) => position,
+            None => {
+                let task = ListenTask::start(
+                    tasks.len(),
+                    self.inner.settings.clone(),
+                    self.inner.servers.clone(),
+                    self.inner.files.clone(),
+                );
+                tasks.push(task.await);
+                tasks.len() - 1
+            }
+        };
+        ConfigListener {
+            receiver: tasks[position].add(name),
+        }
+    }
+
+    /// Stops listening to a config: no listener of it is told any more.
+    pub async fn unlisten(&self, group: &str, data_id: &str) {
+        let name: ConfigName = (group.into(), data_id.into());
+        let tasks = self.inner.tasks.lock().await;
+        tasks.iter().for_each(|task| task.remove(&name));
+    }
+
+    /// How many connections listen, and to how many configs each.
+    pub async fn listens(&self) -> Vec<usize> {
+        let tasks = self.inner.tasks.lock().await;
+        tasks.iter().map(ListenTask::len).collect()
+    }
+}
+
+impl Inner {
+    fn rates(&self) -> MutexGuard<'_, HashMap<String, (Instant, u32)>> {
+        self.rates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses what is asked too often, after a second, so that a loop that never waits does.
+    async fn limited(&self, key: &str) -> Result<(), Error> {
+        let second = Duration::from_secs(1);
+        let over = {
+            let now = Instant::now();
+            let mut rates = self.rates();
+            if rates.len() >= MOST_WATCHED {
+                rates.retain(|_, (since, _)| now.duration_since(*since) < second);
+            }
+            let (since, count) = rates.entry(key.into()).or_insert((now, 0));
+            if now.duration_since(*since) >= second {
+                (*since, *count) = (now, 0);
+            }
+            *count += 1;
+            *count > MOST_PER_SECOND
+        };
+        if over {
+            tokio::time::sleep(second).await;
+            return Err(Error::TooOften);
+        }
+        Ok(())
+    }
+}
+
+/// A config that is listened to, and its changes. Changes that come faster than they are taken are one.
+#[derive(Clone, Debug)]
+pub struct ConfigListener {
+    receiver: watch::Receiver<ConfigContent>,
+}
+
+impl ConfigListener {
+    /// What is known now; nothing before the server was asked.
+    #[must_use]
+    pub fn content(&self) -> ConfigContent {
+        self.receiver.borrow().clone()
+    }
+
+    /// Waits for a change since the last call; what is known after it. None once nobody listens any more.
+    pub async fn changed(&mut self) -> Option<ConfigContent> {
+        self.receiver.changed().await.ok()?;
+        Some(self.receiver.borrow_and_update().clone())
+    }
+}
