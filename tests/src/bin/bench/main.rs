@@ -8,6 +8,7 @@ mod bare;
 mod load;
 mod memory;
 mod process;
+mod push;
 mod rows;
 mod start;
 mod table;
@@ -92,7 +93,7 @@ fn measure(cli: &Cli) -> Result<(), Failure> {
     let names: Vec<&str> = rows::ROWS
         .iter()
         .map(|row| row.name)
-        .chain([wake::NAME, start::NAME, memory::NAME])
+        .chain([wake::NAME, start::NAME, memory::NAME, push::NAME])
         .collect();
     if cli.list {
         println!("{}", names.join("\n"));
@@ -145,6 +146,9 @@ fn measure(cli: &Cli) -> Result<(), Failure> {
         }
         if wanted(memory::NAME) {
             said(memory::NAME, memory::measure(&program).await);
+        }
+        if wanted(push::NAME) {
+            push::say(&program).await;
         }
         Ok(())
     })
