@@ -237,6 +237,30 @@ fn merged<S: Shards>(
     items
 }
 
+/// The configs of a shard that a filter's namespace and group leave, without going through all others.
+fn of_group<'s>(
+    shard: &'s Shard,
+    filter: &'s ConfigFilter,
+) -> impl Iterator<Item = (&'s ConfigKey, &'s Arc<ConfigItem>)> {
+    let empty: Arc<str> = Arc::from("");
+    let group = match &filter.group {
+        TextFilter::Equal(group) if filter.namespace.is_some() => Some(group.as_str()),
+        _ => None,
+    };
+    let first = ConfigKey {
+        namespace: filter.namespace.clone().unwrap_or_else(|| empty.clone()),
+        group: group.map_or_else(|| empty.clone(), Arc::from),
+        data_id: empty,
+    };
+    shard.configs.range(first..).take_while(move |(key, _)| {
+        filter
+            .namespace
+            .as_ref()
+            .is_none_or(|n| *n == key.namespace)
+            && group.is_none_or(|g| *g == *key.group)
+    })
+}
+
 fn fits_config(filter: &ConfigFilter, key: &ConfigKey, item: &ConfigItem) -> bool {
     filter
         .namespace
@@ -291,10 +315,8 @@ impl<S: Shards> Reading for S {
         let mut ids: Vec<(u64, usize)> = Vec::new();
         for at in 0..SHARDS {
             self.read(at, |shard| {
-                let fitting = shard
-                    .configs
-                    .iter()
-                    .filter(|(key, item)| fits_config(filter, key, item));
+                let fitting =
+                    of_group(shard, filter).filter(|(key, item)| fits_config(filter, key, item));
                 ids.extend(fitting.map(|(_, item)| (item.id, at)));
             });
         }
