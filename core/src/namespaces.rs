@@ -222,7 +222,7 @@ impl Namespaces {
 }
 
 /// A UUID of version 4.
-fn random_uuid(random: &mut dyn FnMut() -> u64) -> Arc<str> {
+pub(crate) fn random_uuid(random: &mut dyn FnMut() -> u64) -> Arc<str> {
     let high = random() & !0xf000 | 0x4000;
     let low = random() & !(0b11 << 62) | 0b10 << 62;
     format!(

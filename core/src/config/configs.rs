@@ -76,8 +76,8 @@ impl Configs {
         }
     }
 
-    /// Proposes [`Op::Publish`], [`Op::RemoveConfig`] and [`Op::SetCapacity`]. Nothing is decided by what this node
-    /// knows, because it may be behind.
+    /// Proposes [`Op::Publish`], [`Op::RemoveConfig`], [`Op::RemoveRevision`] and [`Op::SetCapacity`]. Nothing is decided
+    /// by what this node knows, because it may be behind.
     pub fn request(&mut self, turn: Turn<'_>, op: Op) -> Step {
         let stamp = turn.stamp;
         Step::Propose(match op {
@@ -116,6 +116,13 @@ impl Configs {
                 ip: turn.origin.ip.clone(),
                 stamp,
             },
+            Op::RemoveRevision { key, revision } => Command::RemoveRevision {
+                key,
+                revision,
+                user: turn.origin.user.clone(),
+                ip: turn.origin.ip.clone(),
+                stamp,
+            },
             Op::SetCapacity { of, change } => Command::SetCapacity { of, change, stamp },
             _ => return Err(Refusal::Illegal("no operation on configs".into())).into(),
         })
@@ -147,6 +154,25 @@ impl Configs {
                     ip,
                 };
                 Ok(Reply::Removed(self.remove(&key, gray.as_deref(), by, rows)))
+            }
+            Command::RemoveRevision {
+                key,
+                revision,
+                user,
+                ip,
+                stamp,
+            } => {
+                let formal = self.items.get(&key).and_then(|item| item.formal.as_ref());
+                if formal.is_some_and(|v| v.content.index != revision) {
+                    return Err(Refusal::CasMismatch);
+                }
+                let by = Entry {
+                    index,
+                    stamp,
+                    user,
+                    ip,
+                };
+                Ok(Reply::Removed(self.remove(&key, None, by, rows)))
             }
             Command::CutHistory { before } => {
                 let to = history_time_key(before, 0);

@@ -193,6 +193,19 @@ pub enum Command {
         /// Quotas of what has none of its own, as the leader's settings have them.
         quotas: Quotas,
     },
+    /// Remove a config's formal version, if it is of this revision.
+    RemoveRevision {
+        /// Which config.
+        key: ConfigKey,
+        /// Log index of its content.
+        revision: u64,
+        /// Who, for the history.
+        user: Arc<str>,
+        /// From where, for the history.
+        ip: Arc<str>,
+        /// Leader's stamp.
+        stamp: u64,
+    },
 }
 
 /// A change of one persistent instance's health.
@@ -269,6 +282,7 @@ impl Command {
             Self::Publish { stamp, .. }
             | Self::PublishWithin { stamp, .. }
             | Self::RemoveConfig { stamp, .. }
+            | Self::RemoveRevision { stamp, .. }
             | Self::SetCapacity { stamp, .. }
             | Self::CreateNamespace { stamp, .. }
             | Self::UpdateNamespace { stamp, .. }

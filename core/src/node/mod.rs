@@ -287,9 +287,10 @@ impl Node {
                 app,
             } => self.push.subscribe(turn, &service, &clusters, &app).into(),
             Op::Unsubscribe { service } => self.push.unsubscribe(turn, &service).into(),
-            Op::Publish(_) | Op::RemoveConfig { .. } | Op::SetCapacity { .. } => {
-                self.configs.request(turn, op)
-            }
+            Op::Publish(_)
+            | Op::RemoveConfig { .. }
+            | Op::RemoveRevision { .. }
+            | Op::SetCapacity { .. } => self.configs.request(turn, op),
             Op::Poll { keys, wait_ms, tag } => {
                 self.watchers
                     .poll(turn, &keys, wait_ms, &tag, &self.configs)
@@ -391,6 +392,7 @@ impl Node {
             Command::Publish { .. }
             | Command::PublishWithin { .. }
             | Command::RemoveConfig { .. }
+            | Command::RemoveRevision { .. }
             | Command::CutHistory { .. }
             | Command::SetCapacity { .. } => self.configs.apply(index, command, rows),
             Command::CreateNamespace { .. }

@@ -272,6 +272,14 @@ pub enum Op {
         /// Only if this is the revision in force.
         expected: Option<u64>,
     },
+    // --- config, conditional ---
+    /// Remove a config's formal version, but only as long as it is of this revision.
+    RemoveRevision {
+        /// Which.
+        key: ConfigKey,
+        /// Log index of its content.
+        revision: u64,
+    },
 }
 
 /// A config to publish.
@@ -383,4 +391,6 @@ pub enum Question {
     Totals,
     /// All gRPC connections.
     Connections,
+    /// A random UUID.
+    Uuid,
 }

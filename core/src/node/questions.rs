@@ -3,11 +3,11 @@
 use alloc::vec::Vec;
 
 use super::{
-    Node,
+    Node, draw,
     op::Question,
     reply::{Answered, Client, Refusal, Reply, ServiceClient, Totals},
 };
-use crate::model::InstanceKey;
+use crate::{model::InstanceKey, namespaces::random_uuid};
 
 impl Node {
     /// Questions whose answers no view has.
@@ -57,6 +57,10 @@ impl Node {
             Question::PushState { reset } => Reply::PushState(self.push.push_state(reset)),
             Question::Totals => Reply::Totals(self.totals()),
             Question::Connections => Reply::Connections(self.push.connections()),
+            Question::Uuid => {
+                let random = &mut self.random;
+                Reply::Uuid(random_uuid(&mut || draw(random)))
+            }
         })
     }
 

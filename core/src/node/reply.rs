@@ -72,6 +72,8 @@ pub enum Reply {
     },
     /// A policy was set or removed; the revision of that, 0 if there was nothing to remove.
     Policy(u64),
+    /// A random UUID of version 4.
+    Uuid(Arc<str>),
 }
 
 /// Why a request is refused: what the caller did. How each generation of the API says so is [`crate::api`]'s.
@@ -102,7 +104,7 @@ pub enum Refusal {
     CheckedByServer,
     /// The client is unknown.
     ClientNotFound,
-    /// The stored MD5 is another (`casMd5`).
+    /// The stored MD5 is another (`casMd5`), or the revision.
     CasMismatch,
     /// The config exists already (create only).
     ConfigExists,

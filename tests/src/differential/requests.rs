@@ -439,6 +439,14 @@ impl World {
             let grays = self.configs.get(&key).map(|item| item.grays.clone());
             let gray = grays.and_then(|all| self.rng.one(&all).map(|gray| gray.name.clone()));
             let gray = gray.filter(|_| self.rng.per_mille(100));
+            let formal = self.configs.get(&key).and_then(|item| item.formal.as_ref());
+            if let Some(revision) = formal.map(|v| v.content.index)
+                && self.rng.per_mille(200)
+            {
+                // Now and then one that it has not.
+                let revision = revision + u64::from(self.rng.per_mille(200));
+                return Op::RemoveRevision { key, revision };
+            }
             return Op::RemoveConfig { key, gray };
         }
         let mut key = if self.rng.per_mille(if full { 100 } else { 300 }) {
@@ -610,7 +618,7 @@ impl World {
 
     fn question(&mut self) -> Question {
         let ip = text(self.rng.text(&["10.1.0.1", "10.1.0.2", "10.1.0.3"]));
-        match self.rng.below(10) {
+        match self.rng.below(11) {
             0 => Question::Subscribers {
                 namespace: text(self.rng.text(&NAMESPACES)),
                 group: String::new(),
@@ -640,6 +648,7 @@ impl World {
                 reset: self.rng.per_mille(100),
             },
             8 => Question::Totals,
+            9 => Question::Uuid,
             _ => Question::Connections,
         }
     }

@@ -691,3 +691,26 @@ fn a_caller_sees_the_gray_version_published_for_it() {
     assert_eq!(effective_md5(item, "1.1.1.1", ""), Some(Md5::of(b"gray")));
     assert_eq!(effective_md5(item, "1.1.1.2", ""), Some(Md5::of(b"formal")));
 }
+
+#[test]
+fn a_revision_is_removed_only_while_it_is_the_newest() {
+    let mut log = Log::new(None);
+    let revision = |log: &mut Log, text: &str| match log.publish(publish(&key("d"), text)) {
+        Ok(Reply::Published { revision }) => revision,
+        other => panic!("{other:?}"),
+    };
+    let (first, second) = (revision(&mut log, "1"), revision(&mut log, "2"));
+    let remove = |log: &mut Log, revision| {
+        log.apply(|stamp| Command::RemoveRevision {
+            key: key("d"),
+            revision,
+            user: "u".into(),
+            ip: "i".into(),
+            stamp,
+        })
+    };
+    assert_eq!(remove(&mut log, first), Err(Refusal::CasMismatch));
+    assert_eq!(remove(&mut log, second), Ok(Reply::Removed(true)));
+    assert_eq!(remove(&mut log, second), Ok(Reply::Removed(false)));
+    assert_eq!(log.history().len(), 3);
+}

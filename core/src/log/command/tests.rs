@@ -31,9 +31,10 @@ fn number(command: &Command) -> u8 {
         Command::Lock { .. } => 18,
         Command::SetPolicy { .. } => 19,
         Command::PublishWithin { .. } => 20,
+        Command::RemoveRevision { .. } => 21,
     }
 }
-const VARIANTS: usize = 21;
+const VARIANTS: usize = 22;
 
 fn publish(gray: Option<GrayRule>, cas: Option<&str>, create_only: bool) -> Command {
     Command::Publish {
@@ -351,6 +352,16 @@ fn samples() -> Vec<(Command, &'static str)> {
         (
             within(publish(None, None, true)),
             r"\x01\x14\x06public\x01g\x01d\x000123456789abcdef\xac\x02\x07\x01a\x01b\x01c\x01d\x01e\x01f\x01k\x00\x00\x01\x01u\x01i\x80\xa0\xf1\xc2\xb14\x01\x02\x03\xac\x02",
+        ),
+        (
+            Command::RemoveRevision {
+                key: ConfigKey::new("", "g", "d"),
+                revision: 300,
+                user: "u".into(),
+                ip: "i".into(),
+                stamp: 7,
+            },
+            r"\x01\x15\x06public\x01g\x01d\xac\x02\x01u\x01i\x07",
         ),
     ]
 }

@@ -145,6 +145,7 @@ fn variants_of_op_keep_their_numbers() {
         "Ask",
         "PutPolicy",
         "RemovePolicy",
+        "RemoveRevision",
     ];
     assert_eq!(variants::<Op>(), expected);
 }
@@ -162,6 +163,7 @@ fn variants_of_question_keep_their_numbers() {
         "PushState",
         "Totals",
         "Connections",
+        "Uuid",
     ];
     assert_eq!(variants::<Question>(), expected);
 }
@@ -189,6 +191,7 @@ fn variants_of_reply_keep_their_numbers() {
         "Connections",
         "Woken",
         "Policy",
+        "Uuid",
     ];
     assert_eq!(variants::<Reply>(), expected);
 }
