@@ -7,6 +7,7 @@
 
 extern crate alloc;
 
+pub mod ai;
 pub mod api;
 pub mod balance;
 pub mod config;

@@ -175,6 +175,14 @@ pub fn iso_millis(wall: u64) -> String {
     out
 }
 
+/// A moment as `2026-11-21T01:12:25Z`; milliseconds since 1970.
+#[must_use]
+pub(super) fn iso_seconds(wall: u64) -> String {
+    let whole = iso_millis(wall);
+    let seconds = whole.split('.').next().unwrap_or_default();
+    format!("{seconds}Z")
+}
+
 /// `Sat, 21 Nov 2026 01:12:25 GMT`; milliseconds since 1970.
 #[must_use]
 pub(super) fn http_date(wall: u64) -> String {
@@ -205,6 +213,7 @@ mod tests {
 
     #[test]
     fn moments_are_dates() {
+        assert_eq!(iso_seconds(1_795_223_545_817), "2026-11-21T01:12:25Z");
         assert_eq!(iso_millis(0), "1970-01-01T00:00:00.000");
         assert_eq!(iso_millis(1_795_223_545_817), "2026-11-21T01:12:25.817");
         assert_eq!(iso_millis(1_709_164_799_999), "2024-02-28T23:59:59.999");

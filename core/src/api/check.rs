@@ -39,6 +39,10 @@ pub struct Names<'a> {
     pub port: &'a str,
     /// Metadata.
     pub metadata: Metadata,
+    /// MCP server.
+    pub mcp: &'a str,
+    /// Agent.
+    pub agent: &'a str,
 }
 
 impl Names<'_> {
@@ -78,6 +82,11 @@ impl Names<'_> {
         .or_else(|| {
             let length: usize = self.metadata.iter().map(|(k, v)| utf16(k) + utf16(v)).sum();
             (length > METADATA_LENGTH).then(|| too_long("Metadata", METADATA_LENGTH))
+        })
+        .or_else(|| text("mcpName", self.mcp, 64, |s| s.bytes().all(is_word)))
+        .or_else(|| {
+            let printable = |b: u8| (32..=126).contains(&b);
+            text("agentName", self.agent, 64, |s| s.bytes().all(printable))
         })
     }
 
@@ -163,6 +172,15 @@ pub(super) fn fault(check: Check, area: Area, call: &Call<'_>) -> Option<Fault> 
         Check::Config => config(call).fault(),
         Check::ConfigSearch if call.param("search") == Some("blur") => None,
         Check::ConfigSearch => config(call).fault(),
+        Check::Ai => {
+            let names = Names {
+                namespace: one(call, &["namespaceId"]),
+                mcp: one(call, &["mcpName"]),
+                agent: one(call, &["agentName"]),
+                ..Names::default()
+            };
+            names.fault()
+        }
         Check::Namespace => {
             let namespace = one(call, &["namespaceId", "customNamespaceId"]);
             Names {

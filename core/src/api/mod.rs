@@ -7,6 +7,7 @@
 mod answer;
 pub mod beat;
 mod call;
+mod carry;
 pub mod check;
 mod clients;
 pub mod console;

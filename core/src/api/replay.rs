@@ -1,7 +1,7 @@
 //! For tests: one member without a server, whose log commits at once, to which recorded requests are sent in their
 //! order; and the comparison of its answers with those recorded.
 
-mod member;
+pub(super) mod member;
 
 use alloc::{borrow::ToOwned as _, collections::BTreeMap, format, string::String, vec::Vec};
 
@@ -59,13 +59,16 @@ fn sort(value: &mut Value, name: &str, unordered: &[&str]) {
     }
 }
 
-/// Replaces the server's own port and how many services it has, here and below.
+/// Replaces ids that are drawn, the server's own port and how many services it has, here and below.
 fn hide_server(value: &mut Value) {
     match value {
         Value::Object(fields) => fields.values_mut().for_each(hide_server),
         Value::Array(items) => items.iter_mut().for_each(hide_server),
         Value::String(text) => {
-            if text.starts_with("127.0.0.1:") {
+            let dashes = text.match_indices('-').map(|(at, _)| at);
+            if text.len() == 36 && dashes.eq([8, 13, 18, 23]) {
+                *text = "<uuid>".into();
+            } else if text.starts_with("127.0.0.1:") {
                 *text = "<server>".into();
             } else if let Some(at) = text.find("total services: ") {
                 text.truncate(at);
@@ -222,6 +225,7 @@ const AREAS_3: &[&str] = &[
     "v3.admin.namespace",
     "v3.admin.cs",
     "v3.admin.ns",
+    "v3.admin.ai",
     "v3.console",
 ];
 
@@ -242,8 +246,7 @@ const KNOWN_3: &[&str] = &[
     "b.v3.admin.cs.047-export-none",
     // As in 2.x.
     "b.v3.admin.ns.028-health",
-    // There are no MCP servers and there is no login.
-    "b.v3.console.025-mcp-list",
+    // There is no login.
     "b.v3.console.028-login-console-port",
     // The console is on the same port, where other paths are too.
     "b.v3.console.029-main-path-on-console",

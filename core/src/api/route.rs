@@ -72,6 +72,10 @@ pub enum Right {
     ReadConfig,
     /// To write configs.
     WriteConfig,
+    /// To read MCP servers and agents.
+    ReadAi,
+    /// To write MCP servers and agents.
+    WriteAi,
     /// Administrators'.
     Admin,
 }
@@ -226,6 +230,8 @@ pub enum Check {
     ConfigSearch,
     /// Namespaces.
     Namespace,
+    /// MCP servers and agents.
+    Ai,
 }
 
 /// A route.

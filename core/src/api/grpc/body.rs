@@ -149,6 +149,11 @@ impl Object {
             .collect()
     }
 
+    /// An object within this one, as it came.
+    pub(super) fn raw(&self, name: &str) -> Option<&Map<String, Value>> {
+        self.0.get(name).and_then(Value::as_object)
+    }
+
     /// Whether a field is there and not null.
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(|v| !v.is_null())

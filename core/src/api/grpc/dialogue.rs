@@ -13,7 +13,13 @@ pub const SERVER_CHECK: &str = "ServerCheckRequest";
 pub const CONNECTION_SETUP: &str = "ConnectionSetupRequest";
 
 /// What this server can do (`abilityTable`).
-const ABILITIES: [&str; 3] = ["supportPersistentInstanceByGrpc", "fuzzyWatch", "lock"];
+const ABILITIES: [&str; 5] = [
+    "supportPersistentInstanceByGrpc",
+    "fuzzyWatch",
+    "lock",
+    "mcp",
+    "agent",
+];
 
 pub(super) const ROUTES: &[GrpcRoute] = &[
     GrpcRoute {

@@ -2,6 +2,7 @@
 //!
 //! Bodies are JSON of Java's making: read leniently, and written without a null (some clients drop an answer with one).
 
+mod ai;
 mod body;
 mod config;
 mod dialogue;
@@ -161,6 +162,7 @@ pub fn routes() -> impl Iterator<Item = &'static GrpcRoute> {
         naming::ROUTES,
         config::ROUTES,
         lock::ROUTES,
+        ai::ROUTES,
     ]
     .into_iter()
     .flatten()

@@ -7,51 +7,54 @@ use serde_json::Value;
 use crate::{
     api::{
         Answer, Call, Compat, Method, Plan, Routes, RowsQuery, Then,
+        grpc::{self, GrpcCall},
         tests::{View, facts},
     },
     log::{Row, RowWrite, Table},
     node::{
         Node, NodeSettings,
-        input::{Input, Now, Origin},
+        input::{ConnDetails, ConnId, Input, Now, Origin},
         output::Output,
         reply::Answered,
     },
 };
 
 /// A member with all that its host would have.
-pub(super) struct Member {
+pub(in crate::api) struct Member {
     routes: Routes,
     compat: Compat,
     node: Node,
     view: View,
     rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
     /// Contents by the index of their entry.
-    pub(super) contents: BTreeMap<u64, Arc<[u8]>>,
+    pub(in crate::api) contents: BTreeMap<u64, Arc<[u8]>>,
     now: Now,
     index: u64,
     last_id: u64,
     /// Contents that came with requests and are not committed yet.
     waiting: BTreeMap<u64, Vec<u8>>,
     replies: BTreeMap<u64, Answered>,
+    /// The gRPC connection that asks; none for HTTP.
+    conn: Option<ConnId>,
 }
 
 /// A request that is not answered yet.
-pub(super) struct Parked {
+pub(in crate::api) struct Parked<A = Answer> {
     id: u64,
-    then: Then<Answered, Answer>,
+    then: Then<Answered, A>,
 }
 
 /// How far a request has come.
-pub(super) enum Sent {
+pub(in crate::api) enum Sent<A = Answer> {
     /// It is answered.
-    Answered(Answer),
+    Answered(A),
     /// It waits.
-    Parked(Parked),
+    Parked(Parked<A>),
 }
 
 impl Member {
     /// One that knows nothing yet.
-    pub(super) fn new(compat: Compat) -> Self {
+    pub(in crate::api) fn new(compat: Compat) -> Self {
         let settings = NodeSettings {
             seed: 7,
             retention_days: 30,
@@ -74,6 +77,7 @@ impl Member {
             last_id: 0,
             waiting: BTreeMap::new(),
             replies: BTreeMap::new(),
+            conn: None,
         };
         member.input(Input::Role {
             leader: true,
@@ -157,42 +161,103 @@ impl Member {
     }
 
     /// What a host does with a plan, until it is an answer or waits.
-    pub(super) fn run(&mut self, mut plan: Plan) -> Sent {
+    pub(in crate::api) fn run<A>(&mut self, plan: Plan<A>) -> Sent<A> {
+        let mut next = Ok(plan);
         loop {
-            plan = match plan {
-                Plan::Answer(answer) => return Sent::Answered(answer),
-                Plan::Submit { op, content, then } => {
-                    self.last_id += 1;
-                    let id = self.last_id;
-                    if let Some(content) = content {
-                        self.waiting.insert(id, content);
-                    }
-                    let origin = Origin {
-                        ip: "127.0.0.1".into(),
-                        ..Origin::default()
-                    };
-                    self.input(Input::Request { id, origin, op });
-                    match self.replies.remove(&id) {
-                        Some(answered) => then(answered, &self.view),
-                        None => return Sent::Parked(Parked { id, then }),
-                    }
-                }
-                Plan::Rows { query, then } => {
-                    let found = self.read(&query);
-                    then(found, &self.view)
-                }
-                Plan::Contents { indexes, then } => {
-                    let found = indexes
-                        .iter()
-                        .map(|i| self.contents.get(i).cloned())
-                        .collect();
-                    then(found, &self.view)
-                }
-                // It has no clients on gRPC.
-                Plan::Clients { then, .. } => then(Vec::new(), &self.view),
-                Plan::Long(look) => look(&self.view),
-            };
+            match next {
+                Ok(plan) => next = self.step(plan),
+                Err(sent) => return sent,
+            }
         }
+    }
+
+    /// One step of a plan; `Err` is the last.
+    pub(in crate::api) fn step<A>(&mut self, plan: Plan<A>) -> Result<Plan<A>, Sent<A>> {
+        Ok(match plan {
+            Plan::Answer(answer) => return Err(Sent::Answered(answer)),
+            Plan::Submit { op, content, then } => {
+                self.last_id += 1;
+                let id = self.last_id;
+                if let Some(content) = content {
+                    self.waiting.insert(id, content);
+                }
+                let origin = Origin {
+                    ip: "127.0.0.1".into(),
+                    conn: self.conn,
+                    ..Origin::default()
+                };
+                self.input(Input::Request { id, origin, op });
+                match self.replies.remove(&id) {
+                    Some(answered) => then(answered, &self.view),
+                    None => return Err(Sent::Parked(Parked { id, then })),
+                }
+            }
+            Plan::Rows { query, then } => {
+                let found = self.read(&query);
+                then(found, &self.view)
+            }
+            Plan::Contents { indexes, then } => {
+                let found = indexes
+                    .iter()
+                    .map(|i| self.contents.get(i).cloned())
+                    .collect();
+                then(found, &self.view)
+            }
+            // It has no clients on gRPC that could be asked.
+            Plan::Clients { then, .. } => then(Vec::new(), &self.view),
+            Plan::Long(look) => look(&self.view),
+        })
+    }
+
+    /// The answer to an HTTP request with these parameters: its status and body.
+    pub(in crate::api) fn http(&mut self, request: &Value) -> (u16, Value) {
+        match self.run(self.plan(request, &BTreeMap::new())) {
+            Sent::Answered(answer) => body_of(&answer),
+            _ => panic!("{request} is not answered"),
+        }
+    }
+
+    /// The answer to a gRPC request, on the one connection there is: its kind and body.
+    pub(in crate::api) fn grpc(&mut self, kind: &str, body: &Value) -> (&'static str, Value) {
+        let conn = ConnId(1);
+        let details = ConnDetails {
+            id: "1".into(),
+            ip: "127.0.0.1".into(),
+            ..ConnDetails::default()
+        };
+        if self.conn.is_none() {
+            self.conn = Some(conn);
+            self.input(Input::Connected {
+                conn,
+                details: details.clone(),
+            });
+        }
+        let plan = grpc::plan(&GrpcCall {
+            kind,
+            body: format!("{body}").as_bytes(),
+            header: &|_| None,
+            details: &details,
+            view: &self.view,
+            now: self.now,
+            server: &facts(self.compat),
+        });
+        let Sent::Answered(answer) = self.run(plan) else {
+            panic!("{kind} is not answered")
+        };
+        let body = serde_json::from_slice(&answer.json).expect("JSON");
+        (answer.kind, body)
+    }
+
+    /// Ends the one connection there is.
+    pub(in crate::api) fn disconnect(&mut self) {
+        if let Some(conn) = self.conn.take() {
+            self.input(Input::Disconnected { conn });
+        }
+    }
+
+    /// What readers see.
+    pub(in crate::api) fn view(&self) -> &View {
+        &self.view
     }
 
     /// Lets time pass for the node.
@@ -224,7 +289,11 @@ impl Member {
     }
 
     /// What a recorded request leads to; `captured` are values of earlier answers.
-    pub(super) fn plan(&self, request: &Value, captured: &BTreeMap<String, String>) -> Plan {
+    pub(in crate::api) fn plan(
+        &self,
+        request: &Value,
+        captured: &BTreeMap<String, String>,
+    ) -> Plan {
         let too_large = !request["fill"].is_null();
         let target = request["path"].as_str().expect("a request has a path");
         let (full_path, query) = target.split_once('?').unwrap_or((target, ""));
@@ -276,6 +345,16 @@ impl Member {
         };
         self.routes.plan(&call)
     }
+}
+
+/// Status and body of an answer; a body that is no JSON as text.
+pub(in crate::api) fn body_of(answer: &Answer) -> (u16, Value) {
+    let bytes = answer.bytes().expect("bytes");
+    let text = || String::from_utf8_lossy(bytes).into_owned().into();
+    (
+        answer.status,
+        serde_json::from_slice(bytes).unwrap_or_else(|_| text()),
+    )
 }
 
 /// The fields of an object as texts.

@@ -1,5 +1,6 @@
 //! Routes of v3: rows alone. What they do stands in [`super::wrapped`], for v2 too.
 
+mod ai;
 mod client;
 mod config;
 mod console;
@@ -21,6 +22,8 @@ pub const TABLES: &[&[Route]] = &[
     config::TRANSFERS,
     config::HISTORY,
     config::OPERATIONS,
+    ai::MCP,
+    ai::AGENTS,
     console::CORE,
     console::CONFIGS,
     console::TRANSFERS,

@@ -3,6 +3,7 @@
 //! Where an old route does the same, its plan is taken and its answer wrapped ([`wrapped`]); the rows with their paths
 //! and parameters stand with their generations.
 
+pub(super) mod ai;
 #[cfg(test)]
 mod answers;
 pub(super) mod client;
