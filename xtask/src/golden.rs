@@ -47,13 +47,14 @@ const RECORDINGS: &[Recording] = &[
         file: "nacos-3.x.json",
         compat: "3",
         known: "known-3.x.json",
-        // Not v3.auth and v3.admin.ai, which there are not; v3.console is on a port of its own there.
+        // Not v3.auth, which there is not; v3.console is on a port of its own there.
         areas: &[
             "v3.client",
             "v3.admin.core",
             "v3.admin.namespace",
             "v3.admin.cs",
             "v3.admin.ns",
+            "v3.admin.ai",
         ],
         in_ci: true,
     },
