@@ -6,6 +6,8 @@ pub mod differential;
 pub mod grpc;
 pub mod http;
 pub mod member;
+pub mod requests;
 pub mod sample;
 pub mod server;
+pub mod way;
 pub mod wire;

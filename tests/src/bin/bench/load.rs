@@ -7,9 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nacrite_tests::way::{Protocol, Way};
 use tokio::task::LocalSet;
 
-use crate::{Failure, wire::Wire};
+use crate::Failure;
 
 /// Writes the request of a number into a buffer that is empty.
 pub(crate) type Make = Rc<dyn Fn(u64, &mut Vec<u8>)>;
@@ -38,19 +39,23 @@ impl Run {
 
 /// Open connections to one server.
 pub(crate) struct Connections {
-    wires: Vec<Wire>,
+    ways: Vec<Way>,
     next: Rc<RefCell<u64>>,
 }
 
 impl Connections {
     /// Opens so many.
-    pub(crate) async fn open(address: SocketAddr, count: usize) -> Result<Self, Failure> {
-        let mut wires = Vec::with_capacity(count);
+    pub(crate) async fn open(
+        address: SocketAddr,
+        protocol: Protocol,
+        count: usize,
+    ) -> Result<Self, Failure> {
+        let mut ways = Vec::with_capacity(count);
         for _ in 0..count {
-            wires.push(Wire::open(address).await?);
+            ways.push(Way::open(protocol, address).await?);
         }
         Ok(Self {
-            wires,
+            ways,
             next: Rc::default(),
         })
     }
@@ -61,7 +66,7 @@ impl Connections {
         let end = start + time;
         let local = LocalSet::new();
         let mut tasks = Vec::new();
-        for mut wire in self.wires.drain(..) {
+        for mut way in self.ways.drain(..) {
             let (make, next) = (make.clone(), self.next.clone());
             tasks.push(local.spawn_local(async move {
                 let mut request = Vec::new();
@@ -72,7 +77,7 @@ impl Connections {
                     let number = next.replace_with(|n| *n + 1);
                     request.clear();
                     make(number, &mut request);
-                    let status = wire.ask(&request).await?;
+                    let status = way.ask(&request).await?;
                     let now = Instant::now();
                     if status == 200 {
                         let micros = (now - asked).as_micros();
@@ -82,17 +87,17 @@ impl Connections {
                     }
                     asked = now;
                 }
-                Ok::<_, std::io::Error>((wire, latencies, refused))
+                Ok::<_, std::io::Error>((way, latencies, refused))
             }));
         }
         let mut latencies = Vec::new();
         let mut refused = 0;
-        let wires = &mut self.wires;
+        let ways = &mut self.ways;
         local
             .run_until(async {
                 for task in tasks {
-                    let (wire, mut more, not) = task.await??;
-                    wires.push(wire);
+                    let (way, mut more, not) = task.await??;
+                    ways.push(way);
                     latencies.append(&mut more);
                     refused += not;
                 }
@@ -110,19 +115,23 @@ impl Connections {
     }
 }
 
-/// Asks for the numbers `from..to` on a few connections; every answer must be 200.
+/// Connections for what is done once each: as many as let writes share their syncs.
+const ONCE: usize = 128;
+
+/// Asks for these numbers; every answer must be 200.
 pub(crate) async fn once_each(
     address: SocketAddr,
+    protocol: Protocol,
     numbers: std::ops::Range<u64>,
     make: &Make,
 ) -> Result<(), Failure> {
     let next = Rc::new(RefCell::new(numbers.start));
     let local = LocalSet::new();
     let mut tasks = Vec::new();
-    for _ in 0..32 {
+    for _ in 0..ONCE {
         let (make, next, end) = (make.clone(), next.clone(), numbers.end);
         tasks.push(local.spawn_local(async move {
-            let mut wire = Wire::open(address).await?;
+            let mut way = Way::open(protocol, address).await?;
             let mut request = Vec::new();
             loop {
                 let number = next.replace_with(|n| *n + 1);
@@ -131,7 +140,7 @@ pub(crate) async fn once_each(
                 }
                 request.clear();
                 make(number, &mut request);
-                let status = wire.ask(&request).await?;
+                let status = way.ask(&request).await?;
                 if status != 200 {
                     let text = String::from_utf8_lossy(&request);
                     let line = text.lines().next().unwrap_or_default();

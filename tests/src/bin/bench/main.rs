@@ -5,6 +5,7 @@
 //! `tests/bench/RESULTS.md`, and no test depends on a figure.
 
 mod bare;
+mod data;
 mod load;
 mod memory;
 mod process;
@@ -93,7 +94,13 @@ fn measure(cli: &Cli) -> Result<(), Failure> {
     let names: Vec<&str> = rows::ROWS
         .iter()
         .map(|row| row.name)
-        .chain([wake::NAME, start::NAME, memory::NAME, push::NAME])
+        .chain([
+            wake::NAME,
+            start::NAME,
+            memory::NAME,
+            data::NAME,
+            push::NAME,
+        ])
         .collect();
     if cli.list {
         println!("{}", names.join("\n"));
@@ -145,13 +152,23 @@ fn measure(cli: &Cli) -> Result<(), Failure> {
             said(start::NAME, start::measure(&program).await);
         }
         if wanted(memory::NAME) {
-            said(memory::NAME, memory::measure(&program).await);
+            said_all(memory::NAME, memory::measure(&program).await);
+        }
+        if wanted(data::NAME) {
+            said_all(data::NAME, data::measure(&program).await);
         }
         if wanted(push::NAME) {
             push::say(&program).await;
         }
         Ok(())
     })
+}
+
+fn said_all(name: &str, outcome: Result<Vec<String>, Failure>) {
+    match outcome {
+        Ok(lines) => lines.iter().for_each(|line| println!("* {line}")),
+        Err(failure) => println!("* {name}: not measured: {failure}"),
+    }
 }
 
 fn said(name: &str, outcome: Result<String, Failure>) {

@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tempfile::TempDir;
+
 use crate::{
     Failure,
     wire::{Wire, request},
@@ -22,7 +24,7 @@ pub(crate) struct Served {
     child: Child,
     /// Where it listens.
     pub(crate) address: SocketAddr,
-    _folder: tempfile::TempDir,
+    folder: TempDir,
 }
 
 impl Drop for Served {
@@ -32,13 +34,51 @@ impl Drop for Served {
     }
 }
 
+/// How a server is stopped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// It is asked to end, and ends in order.
+    Clean,
+    /// `kill -9`.
+    Killed,
+}
+
 impl Served {
     /// Starts the server with its default settings on fresh data, and waits until it serves.
     pub(crate) async fn start(program: &Path) -> Result<Self, Failure> {
-        let port = free_port()?;
         // Beside the program: a folder for temporary files may be in memory, where a sync costs nothing.
         let beside = program.parent().unwrap_or(Path::new("."));
-        let folder = tempfile::tempdir_in(beside)?;
+        Self::on(program, tempfile::tempdir_in(beside)?).await
+    }
+
+    /// Stops the server and starts it again on its data; how long until it serves.
+    pub(crate) async fn again(
+        mut self,
+        program: &Path,
+        how: Stop,
+    ) -> Result<(Self, Duration), Failure> {
+        match how {
+            Stop::Killed => self.child.kill()?,
+            Stop::Clean => {
+                let pid = self.pid().to_string();
+                if !Command::new("kill")
+                    .args(["-TERM", &pid])
+                    .status()?
+                    .success()
+                {
+                    return Err("the server cannot be asked to end".into());
+                }
+            }
+        }
+        self.child.wait()?;
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir()?);
+        let start = Instant::now();
+        let served = Self::on(program, folder).await?;
+        Ok((served, start.elapsed()))
+    }
+
+    async fn on(program: &Path, folder: TempDir) -> Result<Self, Failure> {
+        let port = free_port()?;
         let log = fs::File::create(folder.path().join("log"))?;
         let mut command = Command::new(program);
         command
@@ -66,17 +106,13 @@ impl Served {
         Self::ready(command, port, folder).await
     }
 
-    async fn ready(
-        mut command: Command,
-        port: u16,
-        folder: tempfile::TempDir,
-    ) -> Result<Self, Failure> {
+    async fn ready(mut command: Command, port: u16, folder: TempDir) -> Result<Self, Failure> {
         let start = Instant::now();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let mut served = Self {
             child: command.stdin(Stdio::null()).spawn()?,
             address,
-            _folder: folder,
+            folder,
         };
         let ready = request("GET", READY);
         loop {

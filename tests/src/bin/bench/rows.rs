@@ -2,12 +2,20 @@
 
 use std::{net::SocketAddr, ops::Range, path::Path, rc::Rc, time::Duration};
 
+use nacrite_tests::{
+    requests::{
+        beat, content, grpc_list, grpc_publish, grpc_read_config, grpc_register, list, publish_one,
+        publish_some, read_config, register,
+    },
+    way::{Protocol, Way},
+};
+
 use crate::{
     Effort, Failure, Peer, bare,
     load::{Connections, Make, Run, once_each},
     process::{Served, cpu},
-    table::{Line, Measured},
-    wire::{Wire, form, request},
+    table::{Line, Measured, Target as Aim},
+    wire::Wire,
 };
 
 /// Writes the request of a number.
@@ -17,14 +25,16 @@ type Write = fn(u64, &mut Vec<u8>);
 pub(crate) struct Row {
     /// Its name in the table.
     pub(crate) name: &'static str,
+    protocol: Protocol,
     connections: usize,
-    /// Requests that come first, once each.
+    /// Requests over HTTP that come first, once each.
     before: Option<(Range<u64>, Write)>,
     ask: Write,
+    target: Option<Aim>,
 }
 
 /// Configs that are read at random.
-const CONFIGS: u64 = 10_000;
+const CONFIGS: u64 = 100_000;
 /// Instances that beat.
 const BEATING: u64 = 1_000;
 
@@ -32,140 +42,118 @@ const BEATING: u64 = 1_000;
 pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "config-read-hot",
+        protocol: Protocol::Http,
         connections: 32,
         before: Some((0..1, publish_one)),
         ask: |_, out| read_config(0, out),
+        target: Some(Aim::Ratio(1.3)),
     },
     Row {
         name: "config-read-random",
+        protocol: Protocol::Http,
         connections: 32,
         before: Some((0..CONFIGS, publish_one)),
         ask: |number, out| read_config(spread(number) % CONFIGS, out),
+        target: Some(Aim::Ratio(2.5)),
     },
     Row {
         name: "publish-1",
+        protocol: Protocol::Http,
         connections: 1,
         before: None,
         ask: publish_some,
+        target: None,
     },
     Row {
         name: "publish-32",
+        protocol: Protocol::Http,
         connections: 32,
         before: None,
         ask: publish_some,
+        target: Some(Aim::Micros(60.0)),
     },
     Row {
         name: "publish-256",
+        protocol: Protocol::Http,
         connections: 256,
         before: None,
         ask: publish_some,
+        target: None,
     },
     Row {
         name: "register",
+        protocol: Protocol::Http,
         connections: 32,
         before: None,
         ask: |number, out| register(number % 1_000, number, out),
+        target: Some(Aim::Micros(12.0)),
     },
     Row {
         name: "beat",
+        protocol: Protocol::Http,
         connections: 32,
         before: Some((0..BEATING, |number, out| {
-            register(number % 100, number, out);
+            register(number % 100, number, out)
         })),
         ask: |number, out| beat(number % BEATING % 100, number % BEATING, out),
+        target: Some(Aim::Micros(10.0)),
     },
     Row {
         name: "list-10",
+        protocol: Protocol::Http,
         connections: 32,
         before: Some((0..10, |number, out| register(0, number, out))),
         ask: |_, out| list(0, out),
+        target: Some(Aim::Ratio(1.3)),
     },
     Row {
         name: "list-1000",
+        protocol: Protocol::Http,
         connections: 32,
         before: Some((0..1_000, |number, out| register(0, number, out))),
         ask: |_, out| list(0, out),
+        target: None,
+    },
+    Row {
+        name: "grpc-config-read",
+        protocol: Protocol::Grpc,
+        connections: 32,
+        before: Some((0..1, publish_one)),
+        ask: |_, out| grpc_read_config(0, out),
+        target: None,
+    },
+    Row {
+        name: "grpc-publish-32",
+        protocol: Protocol::Grpc,
+        connections: 32,
+        before: None,
+        ask: |number, out| grpc_publish(number % 1_000, &content(number), out),
+        target: None,
+    },
+    Row {
+        name: "grpc-register",
+        protocol: Protocol::Grpc,
+        connections: 32,
+        before: None,
+        ask: |number, out| grpc_register(number % 1_000, number, out),
+        target: None,
+    },
+    Row {
+        name: "grpc-list-10",
+        protocol: Protocol::Grpc,
+        connections: 32,
+        before: Some((0..10, |number, out| register(0, number, out))),
+        ask: |_, out| grpc_list(0, out),
+        target: None,
     },
 ];
 
 /// Two numbers next to each other become two far apart (the finaliser of splitmix64).
-fn spread(number: u64) -> u64 {
+pub(crate) fn spread(number: u64) -> u64 {
     let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
-}
-
-fn read_config(number: u64, out: &mut Vec<u8>) {
-    out.extend(request(
-        "GET",
-        &format!("/v1/cs/configs?dataId=bench-{number}.properties&group=DEFAULT_GROUP&tenant="),
-    ));
-}
-
-/// A content of 1 KiB that differs from number to number.
-pub(crate) fn content(number: u64) -> String {
-    format!("{number:016}={}", "v".repeat(1_024 - 17))
-}
-
-fn publish_one(number: u64, out: &mut Vec<u8>) {
-    publish(number, &content(number), out);
-}
-
-/// A thousand configs take turns; each time the content is another.
-fn publish_some(number: u64, out: &mut Vec<u8>) {
-    publish(number % 1_000, &content(number), out);
-}
-
-/// Publishes a content without characters that a form must escape, but for one.
-pub(crate) fn publish(number: u64, content: &str, out: &mut Vec<u8>) {
-    let content = content.replace('=', "%3D");
-    out.extend(form(
-        "POST",
-        "/v1/cs/configs",
-        "",
-        &format!(
-            "dataId=bench-{number}.properties&group=DEFAULT_GROUP&tenant=&type=properties&content={content}"
-        ),
-    ));
-}
-
-/// Address of an instance.
-fn ip(number: u64) -> String {
-    let [.., b, c, d] = number.to_be_bytes();
-    format!("10.{b}.{c}.{d}")
-}
-
-/// Registers an ephemeral instance with two metadata keys, as a 1.4 client does.
-pub(crate) fn register(service: u64, number: u64, out: &mut Vec<u8>) {
-    let ip = ip(number);
-    out.extend(request(
-        "POST",
-        &format!(
-            "/v1/ns/instance?app=bench&metadata=%7B%22version%22%3A%221.0%22%2C%22zone%22%3A%22a%22%7D&ip={ip}&weight=1.0&ephemeral=true&serviceName=DEFAULT_GROUP%40%40bench-{service}&encoding=UTF-8&enable=true&groupName=DEFAULT_GROUP&clusterName=DEFAULT&namespaceId=public&port=8080&healthy=true"
-        ),
-    ));
-}
-
-/// A light beat.
-fn beat(service: u64, number: u64, out: &mut Vec<u8>) {
-    let ip = ip(number);
-    out.extend(request(
-        "PUT",
-        &format!(
-            "/v1/ns/instance/beat?app=bench&serviceName=DEFAULT_GROUP%40%40bench-{service}&namespaceId=public&port=8080&clusterName=DEFAULT&ip={ip}"
-        ),
-    ));
-}
-
-/// Lists a service without subscribing.
-pub(crate) fn list(service: u64, out: &mut Vec<u8>) {
-    out.extend(request(
-        "GET",
-        &format!(
-            "/v1/ns/instance/list?app=bench&healthyOnly=false&namespaceId=public&clientIP=127.0.0.1&serviceName=DEFAULT_GROUP%40%40bench-{service}&udpPort=0&encoding=UTF-8&clusters="
-        ),
-    ));
 }
 
 /// A server and its open connections.
@@ -176,9 +164,14 @@ struct Target {
 }
 
 impl Target {
-    async fn open(address: SocketAddr, pid: Option<u32>, count: usize) -> Result<Self, Failure> {
+    async fn open(
+        address: SocketAddr,
+        pid: Option<u32>,
+        row: &Row,
+        protocol: Protocol,
+    ) -> Result<Self, Failure> {
         Ok(Self {
-            connections: Connections::open(address, count).await?,
+            connections: Connections::open(address, protocol, row.connections).await?,
             pid,
             best: None,
         })
@@ -228,19 +221,34 @@ pub(crate) async fn measure(
     let mut first = Vec::new();
     ask(0, &mut first);
     prepare(row, served.address).await?;
-    let taken = Wire::open(served.address).await?.take(&first).await?;
-    if taken.status != 200 {
-        return Err(format!("answered {}", taken.status).into());
+    let mut targets =
+        vec![Target::open(served.address, Some(served.pid()), row, row.protocol).await?];
+    // Over gRPC there is nothing bare to compare with: who frames and multiplexes is no longer that.
+    let bare = match row.protocol {
+        Protocol::Http => {
+            let taken = Wire::open(served.address).await?.take(&first).await?;
+            if taken.status != 200 {
+                return Err(format!("answered {}", taken.status).into());
+            }
+            Some(Served::bare(&bare::answers(&taken)).await?)
+        }
+        Protocol::Grpc => {
+            let status = Way::open(Protocol::Grpc, served.address)
+                .await?
+                .ask(&first)
+                .await?;
+            if status != 200 {
+                return Err(format!("answered {status}").into());
+            }
+            None
+        }
+    };
+    if let Some(bare) = &bare {
+        targets.push(Target::open(bare.address, Some(bare.pid()), row, Protocol::Http).await?);
     }
-    let bare = Served::bare(&bare::answers(&taken)).await?;
-    let count = row.connections;
-    let mut targets = vec![
-        Target::open(served.address, Some(served.pid()), count).await?,
-        Target::open(bare.address, Some(bare.pid()), count).await?,
-    ];
     if let Some(peer) = peer {
         prepare(row, peer.address).await?;
-        targets.push(Target::open(peer.address, peer.pid, count).await?);
+        targets.push(Target::open(peer.address, peer.pid, row, row.protocol).await?);
     }
     for target in &mut targets {
         target.run(effort.time / 4, &make).await?;
@@ -251,22 +259,27 @@ pub(crate) async fn measure(
         }
     }
     let mut best = targets.into_iter().filter_map(|t| t.best);
-    let (Some(ours), Some(bare)) = (best.next(), best.next()) else {
+    let Some(ours) = best.next() else {
         return Err("nothing was run".into());
     };
-    Ok(Line {
+    let line = Line {
         name: row.name,
-        connections: count,
+        connections: row.connections,
         ours,
-        bare,
+        bare: bare.and_then(|_| best.next()),
         peer: best.next(),
-    })
+        target: row.target,
+    };
+    // A server that has just stopped may still write: the next row begins when it is gone.
+    drop(served);
+    Ok(line)
 }
 
 async fn prepare(row: &Row, address: SocketAddr) -> Result<(), Failure> {
     match &row.before {
         Some((numbers, write)) => {
-            once_each(address, numbers.clone(), &(Rc::new(*write) as Make)).await
+            let make = Rc::new(*write) as Make;
+            once_each(address, Protocol::Http, numbers.clone(), &make).await
         }
         None => Ok(()),
     }

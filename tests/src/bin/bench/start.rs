@@ -8,11 +8,13 @@ use std::{
 use crate::{
     Failure,
     process::{Served, cpu},
+    table::judged,
 };
 
 /// Name of the row.
 pub(crate) const NAME: &str = "start-up";
 const STARTS: usize = 20;
+const TARGET: Duration = Duration::from_millis(25);
 
 /// Starts the server on empty data again and again.
 pub(crate) async fn measure(program: &Path) -> Result<String, Failure> {
@@ -26,9 +28,10 @@ pub(crate) async fn measure(program: &Path) -> Result<String, Failure> {
     times.sort_unstable();
     let millis = |time: Duration| time.as_secs_f64() * 1e3;
     Ok(format!(
-        "{:.1} ms median of {STARTS}, {:.1} ms the slowest; {:.0} ms of CPU (ticks of 10 ms, mean)",
+        "{:.1} ms median of {STARTS}, {:.1} ms the slowest; {:.0} ms of CPU (ticks of 10 ms, mean); target 25 ms: {}",
         millis(times[STARTS / 2]),
         millis(times[STARTS - 1]),
-        millis(used) / 20.0
+        millis(used) / 20.0,
+        judged(times[STARTS / 2] <= TARGET)
     ))
 }

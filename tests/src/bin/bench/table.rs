@@ -36,6 +36,42 @@ impl Measured {
     }
 }
 
+/// CPU of a bare POST on the machine that the targets in microseconds were set on.
+const BARE_THERE: f64 = 6.1;
+
+/// What a row should reach.
+#[derive(Clone, Copy)]
+pub(crate) enum Target {
+    /// So many times the bare server's CPU.
+    Ratio(f64),
+    /// So many microseconds of CPU where a bare POST takes 6.1; elsewhere in proportion.
+    Micros(f64),
+}
+
+impl Target {
+    /// What it is as a ratio to the bare server.
+    fn ratio(self) -> f64 {
+        match self {
+            Self::Ratio(ratio) => ratio,
+            Self::Micros(micros) => micros / BARE_THERE,
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ratio(ratio) => write!(f, "{ratio} ×"),
+            Self::Micros(micros) => write!(f, "{micros} µs, so {:.2} ×", self.ratio()),
+        }
+    }
+}
+
+/// Whether a figure reaches its target, in words.
+pub(crate) fn judged(met: bool) -> &'static str {
+    if met { "met" } else { "**missed**" }
+}
+
 /// One row, measured.
 pub(crate) struct Line {
     /// Name of the row.
@@ -44,16 +80,18 @@ pub(crate) struct Line {
     pub(crate) connections: usize,
     /// The server.
     pub(crate) ours: Measured,
-    /// The bare server.
-    pub(crate) bare: Measured,
+    /// The bare server, where there is one.
+    pub(crate) bare: Option<Measured>,
     /// Somebody else's.
     pub(crate) peer: Option<Measured>,
+    /// What it should reach.
+    pub(crate) target: Option<Target>,
 }
 
 /// The head of the table.
 pub(crate) const HEAD: &str = "\
-| row | connections | CPU µs/request | bare | ratio | requests/s | bare | p50 µs | bare | p99 µs | bare | peer: CPU, requests/s, p50, p99 |
-|---|---|---|---|---|---|---|---|---|---|---|---|";
+| row | connections | CPU µs/request | bare | ratio | target | | requests/s | bare | p50 µs | bare | p99 µs | bare | peer: CPU, requests/s, p50, p99 |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|";
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -63,18 +101,36 @@ impl fmt::Display for Line {
             ours,
             bare,
             peer,
+            target,
         } = self;
-        let (cpu, bare_cpu) = (ours.cpu.unwrap_or_default(), bare.cpu.unwrap_or_default());
+        let cpu = ours.cpu.unwrap_or_default();
+        write!(f, "| {name} | {connections} | {cpu:.1} |")?;
+        let ratio = bare.as_ref().and_then(|b| b.cpu).map(|bare| cpu / bare);
+        match (bare, ratio) {
+            (Some(bare), Some(ratio)) => {
+                write!(f, " {:.1} | **{ratio:.2}** |", bare.cpu.unwrap_or_default())?;
+            }
+            _ => f.write_str(" – | – |")?,
+        }
+        match (target, ratio) {
+            (Some(target), Some(ratio)) => {
+                write!(f, " {target} | {} |", judged(ratio <= target.ratio()))?;
+            }
+            _ => f.write_str(" – | |")?,
+        }
+        let of = |get: fn(&Measured) -> f64| {
+            bare.as_ref()
+                .map_or("–".to_owned(), |bare| format!("{:.0}", get(bare)))
+        };
         write!(
             f,
-            "| {name} | {connections} | {cpu:.1} | {bare_cpu:.1} | **{:.2}** | {:.0} | {:.0} | {} | {} | {} | {} |",
-            cpu / bare_cpu,
+            " {:.0} | {} | {} | {} | {} | {} |",
             ours.rate,
-            bare.rate,
+            of(|b| b.rate),
             ours.p50,
-            bare.p50,
+            of(|b| f64::from(b.p50)),
             ours.p99,
-            bare.p99
+            of(|b| f64::from(b.p99))
         )?;
         match peer {
             Some(peer) => {
