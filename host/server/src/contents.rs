@@ -26,7 +26,16 @@ pub struct Contents {
     cache: Cache<u64, Arc<[u8]>, Bytes>,
     store: StateReader,
     cold_reads: AtomicU64,
+    /// Contents that were found at hand since it was last looked.
+    found: AtomicU64,
+    /// How often in a row hardly any was.
+    quiet: AtomicU64,
 }
+
+/// Looks in a row that must find hardly any read before the cache is given back.
+const QUIET_LOOKS: u64 = 4;
+/// So few reads between two looks are hardly any.
+const HARDLY: u64 = 16;
 
 impl Contents {
     /// Contents of this store, with a cache of so many bytes.
@@ -42,6 +51,8 @@ impl Contents {
             cache: Cache::with_weighter(items, cache_bytes, Bytes),
             store,
             cold_reads: AtomicU64::new(0),
+            found: AtomicU64::new(0),
+            quiet: AtomicU64::new(0),
         }
     }
 
@@ -83,9 +94,22 @@ impl Contents {
     /// A content that is at hand.
     #[must_use]
     pub fn hot(&self, index: u64) -> Option<Arc<[u8]>> {
+        self.found.fetch_add(1, Ordering::Relaxed);
         self.cache
             .get(&index)
             .or_else(|| self.pins().get(&index).cloned())
+    }
+
+    /// Looks whether contents are still read, and gives the cache's memory back if they are not: what a load of an
+    /// hour ago left is of no use now. Whoever calls this does so every few seconds.
+    pub fn look(&self) {
+        if self.found.swap(0, Ordering::Relaxed) >= HARDLY {
+            self.quiet.store(0, Ordering::Relaxed);
+            return;
+        }
+        if self.quiet.fetch_add(1, Ordering::Relaxed) + 1 == QUIET_LOOKS {
+            self.cache.clear();
+        }
     }
 
     /// A content, read from the store on the blocking pool if need be; readers of the same one wait for one read.
