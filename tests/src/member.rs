@@ -94,6 +94,7 @@ pub fn settings(seed: u64) -> OpenSettings {
         sync_every: Duration::from_secs(1),
         sync_bytes: 16 << 20,
         max_behind: 64 << 20,
+        max_publishes: 512,
     }
 }
 

@@ -140,6 +140,7 @@ mod tests {
                 Clock::start(),
                 watch::channel(0).1,
                 1 << 20,
+                1,
             );
             drive.control(Input::Tick);
         });

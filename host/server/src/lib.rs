@@ -1,5 +1,6 @@
 //! The server: sockets, timers, threads and files around the core.
 
+pub mod admission;
 pub mod check;
 pub mod cli;
 pub mod contents;

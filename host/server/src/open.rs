@@ -46,6 +46,8 @@ pub struct OpenSettings {
     pub sync_bytes: u64,
     /// Bytes that the state store may be behind before writes are refused.
     pub max_behind: usize,
+    /// Publishes that may be under way.
+    pub max_publishes: usize,
 }
 
 /// Why a data folder cannot be served.
@@ -129,6 +131,7 @@ impl Joined {
             clock,
             stored_seen,
             settings.max_behind,
+            settings.max_publishes,
         );
         drive.attach(edges(&drive));
         let rhythm = Rhythm {

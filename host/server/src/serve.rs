@@ -22,6 +22,7 @@ use nacrite_storage::Options;
 use tokio::sync::watch;
 
 use crate::{
+    admission::{Admission, AdmissionLimits},
     cli::Serve,
     drive::{Clock, Drive, Edges, QueueLimits},
     edges::Outlets,
@@ -124,6 +125,7 @@ fn open_settings(settings: &Settings) -> Result<OpenSettings, String> {
         sync_every: settings.store.sync_interval_ms,
         sync_bytes: settings.store.sync_bytes.bytes() as u64,
         max_behind: settings.store.max_behind.bytes(),
+        max_publishes: settings.queue.max_publishes,
     })
 }
 
@@ -217,8 +219,22 @@ async fn run(settings: Settings, start_empty: bool, metrics: Arc<Metrics>) -> Re
         tokio::spawn(udp.receive(drive.clone()));
     }
     let told = facts(&settings);
+    let admission = Admission::new(AdmissionLimits {
+        target: settings.admission.target_wait_ms,
+        hold: settings.admission.hold_ms,
+    });
+    drive.hold_with(admission.clone());
+    tokio::spawn({
+        let watched = admission.clone().watch(drive.clone());
+        async move {
+            if let Err(error) = watched.await {
+                tracing::warn!(target: "nacrite", "waits cannot be measured, so nothing is refused early: {error}");
+            }
+        }
+    });
     let now_serving = Arc::new(Served {
         drive: drive.clone(),
+        admission,
         store: opened.store.clone(),
         routes: Routes::all(),
         facts: RwLock::new(Arc::new(told.clone())),
@@ -227,6 +243,7 @@ async fn run(settings: Settings, start_empty: bool, metrics: Arc<Metrics>) -> Re
     tokio::spawn(async move {
         let mut machine = Machine::default();
         loop {
+            now_serving.drive.contents.look();
             let fresh = machine.look(&told);
             *now_serving
                 .facts

@@ -4,11 +4,18 @@ use alloc::{format, string::String, sync::Arc, vec::Vec};
 
 use serde_json::{Value, json};
 
-use super::{GrpcAnswer, GrpcCall, GrpcRoute, Refused, body::Object, error, success};
-use crate::{api::plan::Plan, node::input::AckOutcome};
+use super::{
+    GrpcAnswer, GrpcCall, GrpcRoute, Refused, body::Object, error, refuse, routes, success,
+};
+use crate::{
+    api::plan::Plan,
+    node::{input::AckOutcome, reply::Refusal},
+};
 
 /// Kind of the request that clients send before anything else; served before the connection is set up.
 pub const SERVER_CHECK: &str = "ServerCheckRequest";
+/// Kind of the request that asks whether the connection lives.
+pub const HEALTH_CHECK: &str = "HealthCheckRequest";
 /// Kind of the first message on a stream.
 pub const CONNECTION_SETUP: &str = "ConnectionSetupRequest";
 
@@ -23,7 +30,7 @@ const ABILITIES: [&str; 5] = [
 
 pub(super) const ROUTES: &[GrpcRoute] = &[
     GrpcRoute {
-        kind: "HealthCheckRequest",
+        kind: HEALTH_CHECK,
         answer: "HealthCheckResponse",
         summary: "asks whether the connection is alive, after 5 s of silence",
         make: health,
@@ -68,6 +75,13 @@ pub fn server_check(connection: &str) -> GrpcAnswer {
 #[must_use]
 pub fn starting() -> GrpcAnswer {
     error(300, "Server is starting, please try later.")
+}
+
+/// Answer to a request of this kind that is refused before it is looked at, because there is too much to do.
+#[must_use]
+pub fn busy(kind: &str) -> GrpcAnswer {
+    let answer = routes().find(|r| r.kind == kind).map(|r| r.answer);
+    refuse(answer.unwrap_or("ErrorResponse"), Refusal::Busy.into())
 }
 
 /// What a client says when it sets its connection up.

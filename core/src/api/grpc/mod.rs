@@ -16,8 +16,8 @@ use serde_json::{Map, Value};
 
 use self::body::Object;
 pub use self::dialogue::{
-    CONNECTION_SETUP, SERVER_CHECK, Setup, client_config_metrics, detection, parse_ack,
-    parse_setup, reset, server_check, setup_ack, starting,
+    CONNECTION_SETUP, HEALTH_CHECK, SERVER_CHECK, Setup, busy, client_config_metrics, detection,
+    parse_ack, parse_setup, reset, server_check, setup_ack, starting,
 };
 pub use self::push::push;
 use super::{call::ServerFacts, check::Names, fault::code_text, plan::Plan};

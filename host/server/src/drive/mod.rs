@@ -17,7 +17,7 @@ mod waiting;
 use std::pin::Pin;
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
 };
 use std::time::{Duration, Instant};
 
@@ -38,12 +38,18 @@ pub use engine::{Engine, Native};
 pub use inner::{Inner, Progress, Replayed};
 pub use queues::{QueueLimits, Queues, Submission};
 
-use crate::{contents::Contents, fatal::fatal, metrics::Metrics, views::Views};
+use crate::{
+    admission::Admission, contents::Contents, fatal::fatal, metrics::Metrics, views::Views,
+};
 
 /// Inputs of one batch, at most.
 const BATCH: usize = 256;
 /// How long one task works for others before it hands on.
 const SHIFT: Duration = Duration::from_millis(1);
+
+/// Causes of an overload: the queue is full, or the edges refuse.
+const FULL: u8 = 1;
+const SHEDDING: u8 = 2;
 
 /// What leaves the drive, besides replies: the edges take it.
 pub trait Edges: Send + Sync + 'static {
@@ -79,11 +85,16 @@ pub struct Drive {
     stored: watch::Receiver<u64>,
     /// Index up to which the core has applied.
     applied: AtomicU64,
-    overloaded: AtomicBool,
+    /// Why there is an overload; none if there is none.
+    overloaded: AtomicU8,
     ready: watch::Sender<bool>,
     ending: watch::Sender<bool>,
     /// Bytes of contents that the state store may be behind before writes are refused as "busy".
     max_behind: usize,
+    /// Publishes under way, and how many may be: more would only wait for one another at the log.
+    publishes: AtomicUsize,
+    max_publishes: usize,
+    admission: std::sync::OnceLock<Arc<Admission>>,
     labels: watch::Sender<u64>,
     inputs: AtomicU64,
     batches: AtomicU64,
@@ -128,6 +139,17 @@ impl Parked {
     }
 }
 
+/// A publish's place among those under way.
+struct UnderWay<'a>(Option<&'a AtomicUsize>);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if let Some(count) = self.0 {
+            count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Drop for Parked {
     fn drop(&mut self) {
         if !self.answered {
@@ -138,6 +160,10 @@ impl Drop for Parked {
 
 impl Drive {
     /// A drive around what start-up has opened.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a part or a bound of its own, and it is called at start alone"
+    )]
     #[must_use]
     pub fn new(
         inner: Inner,
@@ -147,6 +173,7 @@ impl Drive {
         clock: Clock,
         stored: watch::Receiver<u64>,
         max_behind: usize,
+        max_publishes: usize,
     ) -> Arc<Self> {
         Arc::new(Self {
             inner: Mutex::new(inner),
@@ -161,10 +188,13 @@ impl Drive {
             next_request: AtomicU64::new(1),
             stored,
             applied: AtomicU64::new(0),
-            overloaded: AtomicBool::new(false),
+            overloaded: AtomicU8::new(0),
             ready: watch::Sender::new(false),
             ending: watch::Sender::new(false),
             max_behind,
+            publishes: AtomicUsize::new(0),
+            max_publishes,
+            admission: std::sync::OnceLock::new(),
             labels: watch::Sender::new(0),
             inputs: AtomicU64::new(0),
             batches: AtomicU64::new(0),
@@ -217,6 +247,14 @@ impl Drive {
         content: Option<Arc<[u8]>>,
     ) -> Answered {
         let parks = matches!(op, Op::Poll { wait_ms: 1.., .. });
+        let Some(_under_way) = self.enter(content.is_some()) else {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            self.overload(FULL, true);
+            if let Some(admission) = self.admission.get() {
+                admission.hold().await;
+            }
+            return Err(Refusal::Busy);
+        };
         let (id, answer) = self.hand_over(origin, op, content)?;
         if parks {
             return self.parked(id, answer).answered().await;
@@ -261,11 +299,27 @@ impl Drive {
             })
         {
             self.refused.fetch_add(1, Ordering::Relaxed);
-            self.overload(true);
+            self.overload(FULL, true);
             return Err(Refusal::Busy);
         }
         self.run();
         Ok((id, answer))
+    }
+
+    /// Counts a publish in, unless there are too many under way; what is no publish always has a place.
+    fn enter(&self, publish: bool) -> Option<UnderWay<'_>> {
+        if !publish {
+            return Some(UnderWay(None));
+        }
+        let before = self.publishes.fetch_add(1, Ordering::Relaxed);
+        let place = UnderWay(Some(&self.publishes));
+        (before < self.max_publishes).then_some(place)
+    }
+
+    /// Names who holds refusals back; once.
+    pub fn hold_with(&self, admission: Arc<Admission>) {
+        // A second one changes nothing.
+        let _ = self.admission.set(admission);
     }
 
     /// Tells the node something that is no request.
@@ -410,8 +464,8 @@ impl Drive {
     }
 
     fn release(self: &Arc<Self>, outputs: Vec<Output>) {
-        if self.overloaded.load(Ordering::Relaxed) && self.queues.has_room() {
-            self.overload(false);
+        if self.overloaded.load(Ordering::Relaxed) & FULL != 0 && self.queues.has_room() {
+            self.overload(FULL, false);
         }
         let Some(edges) = self.edges.get() else {
             return;
@@ -421,8 +475,23 @@ impl Drive {
         }
     }
 
-    fn overload(self: &Arc<Self>, now: bool) {
-        if self.overloaded.swap(now, Ordering::Relaxed) != now {
+    /// Whether the edges refuse requests; the node then takes nobody's silence for an end.
+    pub fn shedding(self: &Arc<Self>, now: bool) {
+        self.overload(SHEDDING, now);
+    }
+
+    /// A request was refused at an edge.
+    pub fn shed(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn overload(self: &Arc<Self>, cause: u8, now: bool) {
+        let before = match now {
+            true => self.overloaded.fetch_or(cause, Ordering::Relaxed),
+            false => self.overloaded.fetch_and(!cause, Ordering::Relaxed),
+        };
+        let after = if now { before | cause } else { before & !cause };
+        if (before == 0) != (after == 0) {
             self.control(Input::Overloaded(now));
         }
     }

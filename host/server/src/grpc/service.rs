@@ -84,6 +84,11 @@ impl Calls {
         if !grpc::is_known(&metadata.kind) {
             return error(302, &format!("RequestHandler Not Found: {}", metadata.kind));
         }
+        if metadata.kind != grpc::HEALTH_CHECK && !served.admission.admits() {
+            served.drive.shed();
+            served.admission.hold().await;
+            return grpc::busy(&metadata.kind);
+        }
         if !connection.is_set_up() && !self.wait_early(connection).await {
             return error(301, "Connection is unregistered.");
         }

@@ -19,7 +19,10 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use nacrite_core::{
-    api::{Answer, Body, Call, FormPart, Method, Plan, Routes, ServerFacts, Then},
+    api::{
+        Answer, Area, Body, Call, Compat, FormPart, Method, Plan, Routes, ServerFacts, Then,
+        refused,
+    },
     node::{
         input::Origin,
         op::Op,
@@ -36,6 +39,7 @@ use super::{
     longurl, multipart,
 };
 use crate::{
+    admission::Admission,
     drive::{Drive, Parked},
     metrics::http::{ConfigRequest, HttpMetrics, LatencyClass, RouteLabel},
     plans::{Failure, carry_out},
@@ -50,6 +54,8 @@ const OPENING_WAIT: Duration = Duration::from_secs(2);
 pub struct Served {
     /// The core.
     pub drive: Arc<Drive>,
+    /// Who is let in.
+    pub admission: Arc<Admission>,
     /// Rows for histories.
     pub store: StateReader,
     /// Routes of all generations.
@@ -122,7 +128,10 @@ impl tower_service::Service<Request<Incoming>> for Handler {
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let start = Instant::now();
         let label = label_of(request.uri().path(), request.method());
-        let at_once = self.shared.at_once(&request);
+        let at_once = match self.shared.refuses(&request) {
+            Some(served) => AtOnce::Refused(served),
+            None => self.shared.at_once(&request),
+        };
         let config = config_request(request.uri(), request.method());
         let shared = self.shared.clone();
         let metrics = shared.metrics.clone();
@@ -131,6 +140,11 @@ impl tower_service::Service<Request<Incoming>> for Handler {
             AtOnce::Planned { served, plan, ip } => Stage::Waits(Box::pin(async move {
                 let origin = origin(ip);
                 shared.finish(&served, &origin, plan).await
+            })),
+            AtOnce::Refused(served) => Stage::Waits(Box::pin(async move {
+                served.drive.shed();
+                served.admission.hold().await;
+                with_bytes(refused(Area::NamingV1, Compat::All, Refusal::Busy))
             })),
             AtOnce::Not => Stage::Begins(Box::pin(async move { shared.begin(request).await })),
         };
@@ -483,6 +497,11 @@ fn config_request(uri: &http::Uri, method: &http::Method) -> Option<ConfigReques
         http::Method::GET | http::Method::HEAD => ConfigRequest::Read,
         _ => ConfigRequest::Write,
     })
+}
+
+/// Whether a path is asked by who watches over the server: it is answered at any time.
+fn is_probe(path: &str) -> bool {
+    is_own(path) || is_liveness(path) || path.ends_with("/readiness")
 }
 
 fn is_liveness(path: &str) -> bool {

@@ -189,6 +189,16 @@ sections! {
         max_count: usize = 65_536, in 16..=1_000_000;
         /// Bytes of all requests that wait.
         max_bytes: ByteSize = ByteSize::mib(128), in ByteSize::mib(16)..=ByteSize::gib(16);
+        /// Publishes under way, up to their sync; one more is answered as an overload.
+        max_publishes: usize = 512, in 16..=1_000_000;
+    }
+
+    /// Requests that are refused because there is more to do than can be done.
+    admission "admission." Admission {
+        /// Time that a request may have to wait for a worker; while even the shortest wait is longer, some are answered as an overload.
+        target_wait_ms: Duration = ms(10), in ms(1)..=secs(60);
+        /// Time that such an answer is held, so that who gets it does not come again at once.
+        hold_ms: Duration = ms(500), in ms(0)..=secs(10);
     }
 
     /// Configs.
@@ -267,7 +277,7 @@ sections! {
         log: ByteSize = ByteSize::mib(4), in ByteSize::mib(1)..=ByteSize::gib(16);
         /// Pages of the state.
         state: ByteSize = ByteSize::mib(16), in ByteSize::mib(1)..=ByteSize::gib(64);
-        /// Contents of configs.
+        /// Contents of configs; given back when hardly any is read for 20 s.
         content: ByteSize = ByteSize::mib(64), in ByteSize::mib(1)..=ByteSize::gib(64);
     }
 

@@ -16,11 +16,22 @@ pub(super) enum AtOnce {
         plan: Plan,
         ip: String,
     },
+    /// Nowhere: there is too much to do.
+    Refused(Arc<Served>),
     /// Nowhere: it has a body, or the data is not open yet.
     Not,
 }
 
 impl Shared {
+    /// Who serves, if this request is refused before anything of it is looked at.
+    pub(super) fn refuses(&self, request: &Request<Incoming>) -> Option<Arc<Served>> {
+        let served = self.opened.get()?;
+        if served.admission.admits() || is_probe(request.uri().path()) {
+            return None;
+        }
+        Some(served.clone())
+    }
+
     /// Answers what needs no waiting.
     pub(super) fn at_once(&self, request: &Request<Incoming>) -> AtOnce {
         if !hyper::body::Body::is_end_stream(request.body()) || is_own(request.uri().path()) {
