@@ -64,6 +64,12 @@ impl Naming {
             && v.probes.values().all(record)
     }
 
+    /// Entries of the look-ups.
+    #[cfg(test)]
+    pub(crate) fn look_ups(&self) -> usize {
+        self.volatile.names.len() + self.volatile.addresses.len()
+    }
+
     /// Makes the look-ups again, which are not written.
     pub(super) fn index(&mut self) {
         let volatile = &mut self.volatile;

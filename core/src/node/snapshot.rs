@@ -124,6 +124,21 @@ impl Node {
         postcard::to_extend(&parts, bytes).expect("a vector takes any value that can be serialised")
     }
 
+    /// How much each part keeps: bytes of what would be written of it, and entries of what would not.
+    #[cfg(test)]
+    pub(super) fn sizes(&self) -> [(&'static str, usize); 8] {
+        [
+            ("durable", self.naming.durable_bytes().len()),
+            ("volatile", self.naming.volatile_bytes().len()),
+            ("look-ups", self.naming.look_ups()),
+            ("configs", self.configs.snapshot().len()),
+            ("namespaces", self.namespaces.snapshot().len()),
+            ("locks", self.locks.snapshot().len()),
+            ("watchers", self.watchers.snapshot().len()),
+            ("push", self.push.snapshot().len()),
+        ]
+    }
+
     /// The node that [`Node::snapshot`] was taken of; its settings come with it.
     ///
     /// # Errors

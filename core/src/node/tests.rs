@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod discriminants;
+mod empties;
 mod polls;
 
 fn settings() -> NodeSettings {

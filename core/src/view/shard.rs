@@ -72,6 +72,12 @@ impl Delta {
 }
 
 impl Shard {
+    /// Entries of all maps.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.services.len() + self.configs.len() + self.ids.len()
+    }
+
     /// Takes over a change of a service or config of this shard; others are not looked at.
     pub fn apply(&mut self, delta: Delta) {
         match delta {
@@ -119,6 +125,12 @@ impl Shard {
 }
 
 impl Settled {
+    /// Entries of all maps.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.namespaces.len() + self.capacities.len() + self.policies.len()
+    }
+
     /// Takes over a change of what is kept once; others are not looked at.
     pub fn apply(&mut self, delta: Delta) {
         match delta {
