@@ -93,7 +93,7 @@ pub(crate) const ROWS: &[Row] = &[
         protocol: Protocol::Http,
         connections: 32,
         before: Some((0..BEATING, |number, out| {
-            register(number % 100, number, out)
+            register(number % 100, number, out);
         })),
         ask: |number, out| beat(number % BEATING % 100, number % BEATING, out),
         target: Some(Aim::Micros(10.0)),
@@ -221,6 +221,10 @@ pub(crate) async fn measure(
     let mut first = Vec::new();
     ask(0, &mut first);
     prepare(row, served.address).await?;
+    // Before any connection is open: one that is idle for long is closed.
+    if let Some(peer) = peer {
+        prepare(row, peer.address).await?;
+    }
     let mut targets =
         vec![Target::open(served.address, Some(served.pid()), row, row.protocol).await?];
     // Over gRPC there is nothing bare to compare with: who frames and multiplexes is no longer that.
@@ -247,7 +251,6 @@ pub(crate) async fn measure(
         targets.push(Target::open(bare.address, Some(bare.pid()), row, Protocol::Http).await?);
     }
     if let Some(peer) = peer {
-        prepare(row, peer.address).await?;
         targets.push(Target::open(peer.address, peer.pid, row, row.protocol).await?);
     }
     for target in &mut targets {
