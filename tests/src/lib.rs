@@ -3,6 +3,7 @@
 
 pub mod bodies;
 pub mod differential;
+pub mod flood;
 pub mod grpc;
 pub mod http;
 pub mod member;

@@ -19,10 +19,6 @@ pub enum Protocol {
 }
 
 /// A connection; over gRPC several may share one.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there are some hundreds of them, all of one kind"
-)]
 pub enum Way {
     /// HTTP/1.1.
     Http(Wire),
