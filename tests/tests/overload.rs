@@ -313,6 +313,32 @@ struct Shown {
     after: Seen,
     /// Memory of the server at most, while it was flooded.
     most: u64,
+    /// Ticks that processes other than the server and this one had meanwhile, and all that there were.
+    others: (u64, u64),
+}
+
+/// Ticks of the machine: had by anybody, had by this process and the server, and all.
+fn ticks(server: &Server) -> [u64; 3] {
+    let numbers = |text: &str| -> Vec<u64> {
+        text.split_whitespace()
+            // What is negative is no time.
+            .filter_map(|n| Some(n.parse::<i64>().ok()?.unsigned_abs()))
+            .collect()
+    };
+    let of = |pid: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let rest = stat
+            .rsplit_once(") ")
+            .map(|(_, rest)| numbers(rest))
+            .unwrap_or_default();
+        // The letter of its state is no number: the times stand at 10 and 11.
+        rest.get(10..12).map_or(0, |times| times.iter().sum())
+    };
+    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let all = numbers(stat.lines().next().unwrap_or_default());
+    let idle: u64 = all.iter().skip(3).take(2).sum();
+    let sum: u64 = all.iter().take(8).sum();
+    [sum - idle, of(server.pid()) + of(std::process::id()), sum]
 }
 
 /// A load, and what it was like for a few others meanwhile.
@@ -366,6 +392,7 @@ async fn flood(server: &Server, at: SocketAddr, api: &'static Api) -> Shown {
     let time = sized(Duration::from_secs(10), Duration::from_secs(60));
     let probing = probe(at, api, time);
     let most = Cell::new(0);
+    let began = ticks(server);
     let watching = async {
         loop {
             most.set(server.resident().max(most.get()));
@@ -381,6 +408,8 @@ async fn flood(server: &Server, at: SocketAddr, api: &'static Api) -> Shown {
         load,
         probe: probing.join().expect("the probe is answered"),
     };
+    let ended = ticks(server);
+    let [busy, own, all] = [0, 1, 2].map(|n| ended[n] - began[n]);
     sleep(Duration::from_secs(2)).await;
     let probing = probe(at, api, few);
     let load = calm.closed(few, &asks).await.expect(io);
@@ -395,6 +424,7 @@ async fn flood(server: &Server, at: SocketAddr, api: &'static Api) -> Shown {
         overloaded,
         after,
         most: most.get(),
+        others: (busy.saturating_sub(own), all),
     }
 }
 
@@ -457,7 +487,14 @@ fn ten_times_too_much_on_each_api() {
                 // A machine that is not the server's alone may have been busy with something else.
                 println!("again: {slow}");
                 shown = flood(&server, at, api).await;
-                judge(api, &shown, before, &server).expect("the second time, too");
+                if let Err(slow) = judge(api, &shown, before, &server) {
+                    let (others, all) = shown.others;
+                    assert!(others * 8 > all, "the second time, too: {slow}");
+                    println!(
+                        "NOT JUDGED, other processes had {} % of the machine: {slow}",
+                        others * 100 / all
+                    );
+                }
             }
             assert!(!watching.is_finished(), "an instance is gone");
         }
@@ -476,6 +513,7 @@ fn judge(api: &Api, shown: &Shown, before: u64, server: &Server) -> Result<(), S
         overloaded,
         after,
         most,
+        others: _,
     } = shown;
     let p99 = |seen: &Seen| seen.probe.quantile(0.99);
     println!(
