@@ -33,7 +33,7 @@ pub struct Contents {
 }
 
 /// Looks in a row that must find hardly any read before the cache is given back.
-const QUIET_LOOKS: u64 = 4;
+const QUIET_LOOKS: u64 = 2;
 /// So few reads between two looks are hardly any.
 const HARDLY: u64 = 16;
 

@@ -277,7 +277,7 @@ sections! {
         log: ByteSize = ByteSize::mib(4), in ByteSize::mib(1)..=ByteSize::gib(16);
         /// Pages of the state.
         state: ByteSize = ByteSize::mib(16), in ByteSize::mib(1)..=ByteSize::gib(64);
-        /// Contents of configs; given back when hardly any is read for 20 s.
+        /// Contents of configs; given back when hardly any is read for 10 s.
         content: ByteSize = ByteSize::mib(64), in ByteSize::mib(1)..=ByteSize::gib(64);
     }
 
