@@ -18,6 +18,9 @@ pub mod model;
 pub mod namespaces;
 pub mod naming;
 pub mod node;
+pub mod planted;
 pub mod policies;
 pub mod push;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod view;

@@ -116,7 +116,8 @@ impl Locks {
         };
         self.remove_expired(stamp, rows);
         let lock = (kind, key);
-        let held = self.until.get(&lock).is_some_and(|until| *until > stamp);
+        let held = self.until.get(&lock).is_some_and(|until| *until > stamp)
+            && !(acquire && crate::planted!(HeldLockIsTaken));
         if held != acquire {
             if acquire {
                 self.put(lock, until, rows);
@@ -148,6 +149,9 @@ impl Locks {
     fn remove(&mut self, lock: &LockKey, rows: &mut Vec<RowWrite>) {
         if let Some(until) = self.until.remove(lock) {
             self.by_time.remove(&(until, lock.clone()));
+            if crate::planted!(LockRowStays) {
+                return;
+            }
             rows.push(RowWrite::Delete {
                 table: Table::Lock,
                 key: lock_key(&lock.0, &lock.1),

@@ -141,10 +141,12 @@ impl Namespaces {
             }
             Command::DeleteNamespace { id } => {
                 if self.items.remove(&id).is_some() {
-                    rows.push(RowWrite::Delete {
-                        table: Table::Namespace,
-                        key: namespace_key(&id),
-                    });
+                    if !crate::planted!(NamespaceRowStays) {
+                        rows.push(RowWrite::Delete {
+                            table: Table::Namespace,
+                            key: namespace_key(&id),
+                        });
+                    }
                     self.changed.insert(id);
                 }
                 Ok(Reply::Done)

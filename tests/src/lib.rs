@@ -11,4 +11,5 @@ pub mod requests;
 pub mod sample;
 pub mod server;
 pub mod way;
+pub mod simulated;
 pub mod wire;

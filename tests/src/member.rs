@@ -1,10 +1,13 @@
 //! One member over a simulated disk, driven by hand: the server's own parts joined as `nacrite serve` joins them, but
-//! without a thread and with a clock that stands still, so that the same seed does the same again.
+//! without a thread and with clocks that stand where they are put, so that the same seed does the same again.
 
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -17,7 +20,7 @@ use nacrite_core::{
     config::WatchLimits,
     node::{
         NodeSettings,
-        input::{Input, Origin},
+        input::{Input, Now, Origin},
         op::Op,
         output::Output,
         reply::Answered,
@@ -29,10 +32,15 @@ use nacrite_storage::{Options, SimDisk, Store};
 /// A wall clock that began in 2026.
 const BEGAN: u64 = 1_780_000_000_000;
 
-struct Nowhere;
+/// What left the drive and nobody took yet.
+#[derive(Default)]
+struct Left(Mutex<Vec<Output>>);
 
-impl Edges for Nowhere {
-    fn send(&self, _: Output) {}
+impl Edges for Left {
+    fn send(&self, output: Output) {
+        let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        left.push(output);
+    }
 }
 
 type Answering = Pin<Box<dyn Future<Output = Answered> + Send>>;
@@ -65,6 +73,9 @@ impl Asked {
 /// A member.
 pub struct Member {
     joined: Joined,
+    mono: Arc<AtomicU64>,
+    wall: Arc<AtomicU64>,
+    left: Arc<Left>,
 }
 
 /// How every member here is opened.
@@ -104,11 +115,43 @@ impl Member {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(disk: &SimDisk, seed: u64) -> Result<Self, OpenError> {
-        let settings = settings(seed);
+        let now = Now {
+            mono: 1,
+            wall: BEGAN,
+        };
+        Self::open_at(disk, &settings(seed), now)
+    }
+
+    /// As [`Member::open`], with settings and at a time.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open_at(disk: &SimDisk, settings: &OpenSettings, now: Now) -> Result<Self, OpenError> {
         let store = Store::open(Arc::new(disk.clone()), &settings.store)?;
-        let clock = Clock::by_hand(Arc::new(AtomicU64::new(1)), BEGAN);
-        let joined = Joined::new(store, &settings, clock, |_| Arc::new(Nowhere))?;
-        Ok(Self { joined })
+        let clocks = [now.mono, now.wall].map(|ms| Arc::new(AtomicU64::new(ms)));
+        let [mono, wall] = clocks;
+        let left = Arc::new(Left::default());
+        let clock = Clock::by_hand(mono.clone(), wall.clone());
+        let joined = Joined::new(store, settings, clock, |_| left.clone())?;
+        Ok(Self {
+            joined,
+            mono,
+            wall,
+            left,
+        })
+    }
+
+    /// Puts its clocks.
+    pub fn at(&self, now: Now) {
+        self.mono.store(now.mono, Ordering::Relaxed);
+        self.wall.store(now.wall, Ordering::Relaxed);
+    }
+
+    /// What left it since the last call, but for answers.
+    #[must_use]
+    pub fn take_left(&self) -> Vec<Output> {
+        let mut left = self.left.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut left)
     }
 
     /// Lets it lead and replay its log.
@@ -132,12 +175,18 @@ impl Member {
     /// Hands over a request; it may be answered already.
     #[must_use]
     pub fn ask(&self, op: Op, content: Option<&[u8]>) -> Asked {
-        let drive = self.joined.drive.clone();
-        let content = content.map(Arc::from);
         let origin = Origin {
             ip: "10.0.0.1".into(),
             ..Origin::default()
         };
+        self.ask_from(origin, op, content)
+    }
+
+    /// As [`Member::ask`], of somebody.
+    #[must_use]
+    pub fn ask_from(&self, origin: Origin, op: Op, content: Option<&[u8]>) -> Asked {
+        let drive = self.joined.drive.clone();
+        let content = content.map(Arc::from);
         let mut future: Answering =
             Box::pin(async move { drive.submit(origin, op, content).await });
         // A future does nothing before it is asked.

@@ -237,6 +237,10 @@ impl Run {
             for name in stage.tests {
                 command.args(["--test", name]);
             }
+            // Bugs are planted in no other build.
+            if stage.tests.contains(&"planted") {
+                command.args(["--features", "nacrite-tests/planted"]);
+            }
             count = counts::of_cargo_test;
         }
         self.step(stage.name, &mut command, stage.minutes, count);

@@ -311,6 +311,9 @@ impl Watchers {
         };
         let old = core::mem::replace(&mut watched.item, item.cloned());
         let (old, new) = (old.as_deref(), item.map(|item| &**item));
+        if crate::planted!(NewConfigWakesNobody) && old.is_none() {
+            return Vec::new();
+        }
         // Without gray versions all watchers get the same.
         let all_get_the_same = [old, new]
             .into_iter()
@@ -381,7 +384,7 @@ impl Watchers {
     fn take(&mut self, slot: u32) -> Option<Poll> {
         let poll = self.polls.remove(slot)?;
         for name in &poll.names {
-            if self.polls_by_name.remove(*name, slot) {
+            if self.polls_by_name.remove(*name, slot) && !crate::planted!(PollLeaksItsNames) {
                 self.names.unwatch(*name);
             }
         }

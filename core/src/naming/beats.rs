@@ -82,7 +82,7 @@ impl Naming {
         record.beat = now.mono;
         let (client, healthy) = (record.client, record.published.healthy);
         self.volatile.clients[client].updated = now.wall;
-        if !healthy {
+        if !healthy && !crate::planted!(BeatDoesNotRevive) {
             self.set_health(id, true);
             self.arm_beat(id);
         }
@@ -108,6 +108,9 @@ impl Naming {
     /// All beat clocks start again now: a pause was lateness, not silence.
     pub fn beats_start_again(&mut self, now: Now) {
         self.at(now);
+        if crate::planted!(PauseCountsAsSilence) {
+            return;
+        }
         self.volatile.floor = self.mono();
     }
 
@@ -132,7 +135,10 @@ impl Naming {
     fn beat_due(&self, id: u32) -> u64 {
         let record = &self.volatile.records[id];
         let times = BeatTimes::of(&record.shown.metadata);
-        let last = record.beat.max(self.volatile.floor);
+        let mut last = record.beat.max(self.volatile.floor);
+        if crate::planted!(ExpiresLate) {
+            last += 1_000;
+        }
         let after = |silence: u64| last.saturating_add(silence).saturating_add(1);
         if record.published.healthy {
             after(times.timeout.min(times.delete))

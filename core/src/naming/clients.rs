@@ -34,6 +34,9 @@ impl Naming {
         let Some(client) = self.volatile.conns.remove(&conn) else {
             return;
         };
+        if crate::planted!(InstancesOutliveTheirConnection) {
+            return;
+        }
         let records: Vec<u32> = self
             .volatile
             .publications

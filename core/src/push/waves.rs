@@ -112,7 +112,9 @@ impl Push {
                 pending.exists = exists;
                 match pending.phase {
                     Phase::Sent(_) => {
-                        pending.dirty.get_or_insert(changed);
+                        if !crate::planted!(DirtyIsForgotten) {
+                            pending.dirty.get_or_insert(changed);
+                        }
                         continue;
                     }
                     Phase::Waiting(timer) => {
@@ -379,6 +381,10 @@ impl Push {
             return false;
         };
         self.counters.failed += u64::from(pending.attempt == 2);
+        if timed_out && crate::planted!(TimeOutIsNotRepeated) {
+            self.flights.pending.remove(&slot);
+            return false;
+        }
         if pending.dirty.take().is_some() {
             pending.attempt = 0;
             if timed_out && pending.free <= now {

@@ -134,7 +134,7 @@ impl LogWriter {
                     }
                     write.entries.extend(entries);
                     write.hard_state = hard_state.or(write.hard_state);
-                    write.sync |= sync;
+                    write.sync |= sync && !nacrite_core::planted!(LogIsNotSynced);
                     turn.persisted = Some(number);
                 }
                 LogJob::Compact(to) => self.log.compact(to).map_err(failed)?,
@@ -262,6 +262,9 @@ impl StateWriter {
                     }
                 }
             }
+        }
+        if nacrite_core::planted!(StateSkipsARow) && !batch.rows.is_empty() {
+            batch.rows.remove(0);
         }
         let behind = self.reader.durable_applied().index < batch.applied.index
             || self.state.waiting_bytes() > 0;

@@ -14,8 +14,13 @@ pub struct Clock(Source);
 
 #[derive(Clone, Debug)]
 enum Source {
-    System { start: Instant },
-    ByHand { mono: Arc<AtomicU64>, start: u64 },
+    System {
+        start: Instant,
+    },
+    ByHand {
+        mono: Arc<AtomicU64>,
+        wall: Arc<AtomicU64>,
+    },
 }
 
 impl Clock {
@@ -27,10 +32,10 @@ impl Clock {
         })
     }
 
-    /// Both clocks move with `mono` alone; the wall clock began at `start`. For tests that repeat themselves.
+    /// Both clocks stand where they are put. For tests that repeat themselves.
     #[must_use]
-    pub fn by_hand(mono: Arc<AtomicU64>, start: u64) -> Self {
-        Self(Source::ByHand { mono, start })
+    pub fn by_hand(mono: Arc<AtomicU64>, wall: Arc<AtomicU64>) -> Self {
+        Self(Source::ByHand { mono, wall })
     }
 
     /// Both clocks, in milliseconds.
@@ -46,13 +51,10 @@ impl Clock {
                     wall: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
                 }
             }
-            Source::ByHand { mono, start } => {
-                let mono = mono.load(Ordering::Relaxed);
-                Now {
-                    mono,
-                    wall: start + mono,
-                }
-            }
+            Source::ByHand { mono, wall } => Now {
+                mono: mono.load(Ordering::Relaxed),
+                wall: wall.load(Ordering::Relaxed),
+            },
         }
     }
 }

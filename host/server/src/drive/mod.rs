@@ -438,6 +438,9 @@ impl Drive {
         let labels = deltas.iter().any(
             |d| matches!(d, Delta::Config { key, .. } if &*key.data_id == crate::labels::DATA_ID),
         );
+        if nacrite_core::planted!(ViewsMissADelta) && deltas.len() > 1 {
+            deltas.pop();
+        }
         self.views.publish(deltas);
         if labels {
             self.labels.send_modify(|n| *n += 1);
