@@ -4,6 +4,7 @@
 pub mod bodies;
 pub mod differential;
 pub mod flood;
+pub mod fuzz;
 pub mod grpc;
 pub mod http;
 pub mod member;

@@ -104,6 +104,15 @@ pub(crate) const STAGES: &[Stage] = &[
         minutes: 8,
     },
     Stage {
+        name: "fuzz",
+        about: "no bytes make a parser or `apply` panic or linger",
+        xtask: &[],
+        tests: &["fuzz"],
+        lane: Lane::Computing,
+        needs: Needs::Build,
+        minutes: 6,
+    },
+    Stage {
         name: "powercut",
         about: "no power cut loses or halves an acknowledged write",
         xtask: &[],
