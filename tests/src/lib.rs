@@ -11,6 +11,6 @@ pub mod member;
 pub mod requests;
 pub mod sample;
 pub mod server;
-pub mod way;
 pub mod simulated;
+pub mod way;
 pub mod wire;

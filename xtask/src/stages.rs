@@ -104,6 +104,15 @@ pub(crate) const STAGES: &[Stage] = &[
         minutes: 8,
     },
     Stage {
+        name: "incidents",
+        about: "what users of other registries reported does not happen here",
+        xtask: &[],
+        tests: &["incidents"],
+        lane: Lane::Waiting,
+        needs: Needs::Build,
+        minutes: 6,
+    },
+    Stage {
         name: "fuzz",
         about: "no bytes make a parser or `apply` panic or linger",
         xtask: &[],
