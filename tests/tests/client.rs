@@ -8,6 +8,8 @@ mod config;
 mod naming;
 #[path = "client/servers.rs"]
 mod servers;
+#[path = "client/v1.rs"]
+mod v1;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;

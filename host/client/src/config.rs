@@ -1,10 +1,13 @@
-//! Configs over gRPC: reads, writes, and listens to changes.
+//! Configs: reads, writes, and listens to changes.
 //!
 //! What is listened to is split into tasks of at most 3 000 configs, each with a connection of its own. A task asks the
 //! server which of its configs differ from what it has, fetches those, and tells who listens. A push marks a config and
-//! rings the task; a lost connection marks all of them.
+//! rings the task; a lost connection marks all of them. Over HTTP a task is a
+//! long poll instead.
 
 mod listening;
+mod polling;
+mod wire;
 
 use std::{
     collections::HashMap,
@@ -13,11 +16,14 @@ use std::{
 };
 
 use nacrite_core::model::Md5;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::watch;
 
-use self::listening::ListenTask;
-use crate::{Error, Settings, files::ConfigFiles, rpc::Handler, rpc::Rpc, servers::ServerList};
+use self::{listening::ListenTask, wire::Wire};
+use crate::{
+    Error, Protocol, Settings, files::ConfigFiles, rpc::Handler, rpc::Rpc, servers::ServerList,
+    v1::V1,
+};
 
 /// The same request may be made so often in a second.
 const MOST_PER_SECOND: u32 = 5;
@@ -60,7 +66,7 @@ struct Inner {
     servers: Arc<ServerList>,
     files: Option<ConfigFiles>,
     /// For reads and writes.
-    rpc: Rpc,
+    wire: Wire,
     /// Growing means waiting for a connection, so it has a lock that may be held over it.
     tasks: tokio::sync::Mutex<Vec<ListenTask>>,
     rates: Mutex<HashMap<String, (Instant, u32)>>,
@@ -72,36 +78,8 @@ struct Deaf;
 impl Handler for Deaf {
     fn connected(&self) {}
     fn disconnected(&self) {}
-    fn pushed(&self, _: &str, _: &Value) -> bool {
-        false
-    }
-}
-
-/// A read or write, as every request names its config.
-pub(crate) fn named(settings: &Settings, group: &str, data_id: &str) -> Value {
-    json!({
-        "dataId": data_id,
-        "group": group,
-        "tenant": settings.tenant(),
-        "headers": {},
-        "module": "config",
-    })
-}
-
-/// Fetches a config from the server; none if it does not exist.
-pub(crate) async fn fetch(
-    rpc: &Rpc,
-    settings: &Settings,
-    group: &str,
-    data_id: &str,
-    notified: bool,
-) -> Result<Option<String>, Error> {
-    let body = named(settings, group, data_id);
-    let headers = [("notify", if notified { "true" } else { "false" })];
-    match rpc.request("ConfigQueryRequest", &body, &headers).await {
-        Ok(answer) => Ok(Some(answer.text("content").into())),
-        Err(Error::Refused { code: 300, .. }) => Ok(None),
-        Err(error) => Err(error),
+    fn pushed(&self, _: &str, _: &Value) -> Option<Value> {
+        None
     }
 }
 
@@ -115,13 +93,18 @@ impl Config {
             ConfigFiles::new(cache, &list, settings.tenant())
         });
         let labels = [("module", "config"), ("taskId", "0")];
-        let rpc = Rpc::start(settings.clone(), servers.clone(), &labels, Arc::new(Deaf)).await;
+        let wire = match settings.protocol {
+            Protocol::Grpc => Wire::Grpc(
+                Rpc::start(settings.clone(), servers.clone(), &labels, Arc::new(Deaf)).await,
+            ),
+            Protocol::Http => Wire::Http(Box::new(V1::new(settings.clone(), servers.clone()))),
+        };
         Ok(Self {
             inner: Arc::new(Inner {
                 settings,
                 servers,
                 files,
-                rpc,
+                wire,
                 tasks: tokio::sync::Mutex::default(),
                 rates: Mutex::default(),
             }),
@@ -131,7 +114,7 @@ impl Config {
     /// Whether the connection for reads and writes stands.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.inner.rpc.is_connected()
+        self.inner.wire.is_connected()
     }
 
     /// The content of a config: from the failover folder, else from the server, else (if the server cannot be asked) the
@@ -147,7 +130,9 @@ impl Config {
         self.inner
             .limited(&format!("get\n{group}\n{data_id}"))
             .await?;
-        match fetch(&self.inner.rpc, &self.inner.settings, group, data_id, false).await {
+        let settings = &self.inner.settings;
+        let asked = self.inner.wire.fetch(settings, group, data_id, false);
+        match asked.await {
             Ok(content) => {
                 if let Some(files) = files {
                     files.keep(group, data_id, content.as_deref());
@@ -193,20 +178,10 @@ impl Config {
     ) -> Result<(), Error> {
         let key = format!("publish\n{group}\n{data_id}");
         self.inner.limited(&key).await?;
-        let mut body = named(&self.inner.settings, group, data_id);
-        body["content"] = content.into();
-        if !md5.is_empty() {
-            body["casMd5"] = md5.into();
-        }
-        body["additionMap"] = json!({
-            "type": kind, "appName": self.inner.settings.app, "encryptedDataKey": "",
-        });
-        let asked = self
-            .inner
-            .rpc
-            .request("ConfigPublishRequest", &body, &[])
-            .await;
-        asked.map(drop)
+        let settings = &self.inner.settings;
+        let name = (group, data_id);
+        let wire = &self.inner.wire;
+        wire.publish(settings, name, content, kind, md5).await
     }
 
     /// Removes a config; one that is not there is no error.
@@ -216,13 +191,8 @@ impl Config {
     pub async fn remove(&self, group: &str, data_id: &str) -> Result<(), Error> {
         let key = format!("remove\n{group}\n{data_id}");
         self.inner.limited(&key).await?;
-        let body = named(&self.inner.settings, group, data_id);
-        let asked = self
-            .inner
-            .rpc
-            .request("ConfigRemoveRequest", &body, &[])
-            .await;
-        asked.map(drop)
+        let settings = &self.inner.settings;
+        self.inner.wire.remove(settings, group, data_id).await
     }
 
     /// Listens to a config from now on. What the server (or the failover folder) says first is a change if there is such

@@ -43,13 +43,6 @@ impl HttpAnswer {
     }
 }
 
-/// Pairs as a query or a form.
-pub(crate) fn encoded(pairs: &[(&str, &str)]) -> String {
-    form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(pairs)
-        .finish()
-}
-
 impl Http {
     pub(crate) fn new() -> Self {
         let mut connector = HttpConnector::new();
@@ -65,30 +58,42 @@ impl Http {
         query: &[(&str, &str)],
         timeout: Duration,
     ) -> Result<HttpAnswer, Error> {
-        let target = if query.is_empty() {
-            path.to_owned()
-        } else {
-            format!("{path}?{}", encoded(query))
-        };
-        self.send(server, Method::GET, &target, timeout).await
+        self.send(server, &Method::GET, path, query, &[], timeout)
+            .await
     }
 
-    async fn send(
+    /// Sends pairs: in the body of a POST or PUT, else in the query.
+    pub(crate) async fn send(
         &self,
         server: &ServerAddress,
-        method: Method,
-        target: &str,
+        method: &Method,
+        path: &str,
+        pairs: &[(&str, &str)],
+        headers: &[(&'static str, &str)],
         timeout: Duration,
     ) -> Result<HttpAnswer, Error> {
+        let encoded = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(pairs)
+            .finish();
+        let in_body = matches!(*method, Method::POST | Method::PUT);
+        let (target, body) = match (in_body, encoded.is_empty()) {
+            (true, _) => (path.to_owned(), encoded),
+            (false, true) => (path.to_owned(), String::new()),
+            (false, false) => (format!("{path}?{encoded}"), String::new()),
+        };
         let transport = |e: &dyn std::fmt::Display| Error::Transport(format!("{server}: {e}"));
-        let request = Request::builder()
-            .method(method)
+        let mut request = Request::builder()
+            .method(method.clone())
             .uri(format!("http://{server}{target}"))
             .header(header::USER_AGENT, AGENT)
             .header("Client-Version", AGENT);
-        let request = request
-            .body(Full::<Bytes>::default())
-            .map_err(|e| transport(&e))?;
+        if !body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::from(body)).map_err(|e| transport(&e))?;
         let exchange = async {
             let answer = self.0.request(request).await.map_err(|e| transport(&e))?;
             let (parts, body) = answer.into_parts();

@@ -32,6 +32,7 @@ mod rpc;
 mod servers;
 mod settings;
 mod tasks;
+mod v1;
 
 use std::sync::Arc;
 

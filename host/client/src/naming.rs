@@ -1,10 +1,11 @@
-//! Discovery over gRPC: registers, subscribes, and does both again after each new connection.
+//! Discovery: registers, subscribes, and does both again after each new connection.
 //!
 //! What is wanted is kept here; what the server has been told is marked. A new connection clears the marks, and whatever
 //! is not marked is said again at once and every 3 s until it is. The list of a service is what the server sent last, or
 //! what stands in the failover folder while its switch is on.
 
 mod store;
+mod wire;
 
 use std::{
     collections::BTreeMap,
@@ -18,13 +19,17 @@ use nacrite_core::{
 use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 
-use self::store::Store;
+use self::{
+    store::Store,
+    wire::{GrpcWire, HasStore, HttpWire, Wire},
+};
 use crate::{
-    Error, Instance, Settings, SharedState,
+    Error, Instance, Protocol, Settings, SharedState,
     files::NamingFiles,
-    rpc::{Answer, Handler, Rpc},
+    rpc::{Handler, Rpc},
     servers::ServerList,
     tasks::Task,
+    v1::V1,
 };
 
 /// What this client publishes of a service.
@@ -43,6 +48,8 @@ struct Records {
     published: BTreeMap<ServiceKey, Published>,
     /// Services subscribed to; whether the server has been told.
     subscribed: BTreeMap<ServiceKey, bool>,
+    /// Counts lost connections: an answer that came over one says nothing of the next.
+    lost: u64,
 }
 
 /// Discovery. Everything of it ends when the last clone is dropped.
@@ -55,7 +62,7 @@ pub struct Naming {
 #[derive(Debug)]
 struct Inner {
     settings: Arc<Settings>,
-    rpc: Rpc,
+    wire: Wire,
     shared: Arc<Shared>,
 }
 
@@ -73,6 +80,12 @@ impl Shared {
     }
 }
 
+impl HasStore for Shared {
+    fn store(&self) -> &Store {
+        &self.store
+    }
+}
+
 impl Handler for Shared {
     fn connected(&self) {
         self.store.new_connection();
@@ -81,6 +94,7 @@ impl Handler for Shared {
 
     fn disconnected(&self) {
         let mut records = self.records();
+        records.lost += 1;
         records.published.values_mut().for_each(|p| p.told = false);
         records
             .subscribed
@@ -88,12 +102,12 @@ impl Handler for Shared {
             .for_each(|told| *told = false);
     }
 
-    fn pushed(&self, kind: &str, body: &Value) -> bool {
+    fn pushed(&self, kind: &str, body: &Value) -> Option<Value> {
         if kind != "NotifySubscriberRequest" {
-            return false;
+            return None;
         }
         self.store.take(body, "pushed");
-        true
+        Some(json!({}))
     }
 }
 
@@ -120,10 +134,22 @@ impl Naming {
         if settings.policies {
             labels.push((nacrite_core::node::input::POLICY_LABEL, "true"));
         }
-        let rpc = Rpc::start(settings.clone(), servers, &labels, shared.clone()).await;
+        let wire = match settings.protocol {
+            Protocol::Grpc => Wire::Grpc(Box::new(GrpcWire {
+                v1: V1::new(settings.clone(), servers.clone()),
+                rpc: Rpc::start(settings.clone(), servers, &labels, shared.clone()).await,
+                settings: settings.clone(),
+            })),
+            Protocol::Http => {
+                let store: Arc<dyn HasStore> = shared.clone();
+                let v1 = V1::new(settings.clone(), servers);
+                let wire = HttpWire::start(settings.clone(), v1, Arc::downgrade(&store));
+                Wire::Http(wire.await)
+            }
+        };
         let inner = Arc::new(Inner {
             settings,
-            rpc,
+            wire,
             shared,
         });
         let tasks = Arc::from([
@@ -139,18 +165,18 @@ impl Naming {
     /// Whether a connection stands.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.inner.rpc.is_connected()
+        self.inner.wire.is_connected()
     }
 
     /// The server of the connection that stands.
     #[must_use]
     pub fn server(&self) -> Option<crate::ServerAddress> {
-        self.inner.rpc.server()
+        self.inner.wire.server()
     }
 
     /// Gives the connection up, as when the server did not know it: for tests and operators.
     pub fn reconnect(&self) {
-        self.inner.rpc.kick();
+        self.inner.wire.kick();
     }
 
     fn key(&self, group: &str, service: &str) -> ServiceKey {
@@ -169,9 +195,8 @@ impl Naming {
         instance: Instance,
     ) -> Result<(), Error> {
         if !instance.ephemeral {
-            return self
-                .persistent(group, service, &instance, "registerInstance")
-                .await;
+            let key = self.key(group, service);
+            return self.inner.wire.persistent(&key, &instance, true).await;
         }
         self.publish(group, service, vec![instance]).await
     }
@@ -213,27 +238,6 @@ impl Naming {
         told
     }
 
-    async fn persistent(
-        &self,
-        group: &str,
-        service: &str,
-        instance: &Instance,
-        verb: &str,
-    ) -> Result<(), Error> {
-        if !self.inner.rpc.server_can("supportPersistentInstanceByGrpc") {
-            return Err(Error::Refused {
-                code: 501,
-                message: "the server takes no persistent instances over gRPC".into(),
-            });
-        }
-        let key = self.key(group, service);
-        let mut body = named(&key);
-        body["type"] = verb.into();
-        body["instance"] = json!(instance);
-        let asked = self.inner.ask("PersistentInstanceRequest", &body).await;
-        asked.map(drop)
-    }
-
     /// Withdraws an instance; of several, the others stay.
     ///
     /// # Errors
@@ -245,9 +249,8 @@ impl Naming {
         instance: &Instance,
     ) -> Result<(), Error> {
         if !instance.ephemeral {
-            return self
-                .persistent(group, service, instance, "deregisterInstance")
-                .await;
+            let key = self.key(group, service);
+            return self.inner.wire.persistent(&key, instance, false).await;
         }
         let key = self.key(group, service);
         {
@@ -281,12 +284,8 @@ impl Naming {
         healthy_only: bool,
     ) -> Result<SharedState, Error> {
         let key = self.key(group, service);
-        let mut body = named(&key);
-        body["cluster"] = clusters.into();
-        body["healthyOnly"] = healthy_only.into();
-        body["udpPort"] = 0.into();
-        let answer = self.inner.ask("ServiceQueryRequest", &body).await?;
-        let state = store::read(&answer.body);
+        let asked = self.inner.wire.query(&key, clusters, healthy_only);
+        let state = store::read(&asked.await?);
         state.ok_or_else(|| Error::Transport("the answer has no service in it".into()))
     }
 
@@ -334,11 +333,7 @@ impl Naming {
         {
             return Ok(());
         }
-        let mut body = named(&key);
-        body["subscribe"] = false.into();
-        body["clusters"] = "".into();
-        let asked = self.inner.ask("SubscribeServiceRequest", &body).await;
-        asked.map(drop)
+        self.inner.wire.unsubscribe(&key).await
     }
 
     /// Names of the services of a group, page by page from 1; and how many there are.
@@ -351,17 +346,8 @@ impl Naming {
         page: u32,
         size: u32,
     ) -> Result<(u64, Vec<String>), Error> {
-        let mut body = named(&self.key(group, ""));
-        body["pageNo"] = page.into();
-        body["pageSize"] = size.into();
-        let answer = self.inner.ask("ServiceListRequest", &body).await?;
-        let count = answer.body.get("count").and_then(Value::as_u64);
-        let names = answer.body.get("serviceNames").and_then(Value::as_array);
-        let names = names.into_iter().flatten().filter_map(Value::as_str);
-        Ok((
-            count.unwrap_or_default(),
-            names.map(str::to_owned).collect(),
-        ))
+        let key = self.key(group, "");
+        self.inner.wire.services(&key, page, size).await
     }
 
     /// One instance that may be called, drawn by weight (Nacos `selectOneHealthyInstance`).
@@ -369,7 +355,7 @@ impl Naming {
     /// # Errors
     /// There is none, or the service could not be had.
     pub async fn select_one(&self, group: &str, service: &str) -> Result<Instance, Error> {
-        let subscription = self.subscribe(group, service).await?;
+        let mut subscription = self.subscribe(group, service).await?;
         let state = subscription.state();
         let none = |why| Error::NoInstance {
             service: service.into(),
@@ -395,63 +381,35 @@ pub struct Subscription {
 impl Subscription {
     /// What is known now.
     #[must_use]
-    pub fn state(&self) -> SharedState {
-        self.receiver.borrow().clone()
+    pub fn state(&mut self) -> SharedState {
+        self.receiver.borrow_and_update().clone()
     }
 
-    /// Waits for a change since the last call; what is known after it. None once the subscription is over.
+    /// Waits for a change since it was last looked at; what is known after it. None once the subscription is over.
     pub async fn changed(&mut self) -> Option<SharedState> {
         self.receiver.changed().await.ok()?;
         Some(self.receiver.borrow_and_update().clone())
     }
 }
 
-/// The fields by which every request names a service.
-fn named(key: &ServiceKey) -> Value {
-    json!({
-        "namespace": &*key.namespace,
-        "groupName": &*key.group,
-        "serviceName": &*key.name,
-        "headers": {},
-        "module": "naming",
-    })
-}
-
 impl Inner {
-    async fn ask(&self, kind: &str, body: &Value) -> Result<Answer, Error> {
-        let headers = [("app", &*self.settings.app)];
-        self.rpc.request(kind, body, &headers).await
-    }
-
     /// Tells the server what is published of a service, and marks it as told if nothing changed meanwhile.
     async fn tell_published(&self, key: &ServiceKey) -> Result<(), Error> {
-        let Some(published) = self.shared.records().published.get(key).cloned() else {
+        let (published, lost) = {
+            let records = self.shared.records();
+            (records.published.get(key).cloned(), records.lost)
+        };
+        let Some(published) = published else {
             return Ok(());
         };
-        let mut body = named(key);
-        let kind = match (&published.instances[..], published.wanted) {
-            ([one], true) => {
-                body["type"] = "registerInstance".into();
-                body["instance"] = json!(one);
-                "InstanceRequest"
-            }
-            ([one, ..], false) => {
-                body["type"] = "deregisterInstance".into();
-                body["instance"] = json!(one);
-                "InstanceRequest"
-            }
-            (all, _) => {
-                body["type"] = "batchRegisterInstance".into();
-                body["instances"] = json!(all);
-                "BatchInstanceRequest"
-            }
-        };
-        self.ask(kind, &body).await?;
+        self.wire.publish(key, &published).await?;
         let mut records = self.shared.records();
         let same = |now: &&mut Published| {
             now.wanted == published.wanted && now.instances == published.instances
         };
-        if let Some(now) = records.published.get_mut(key).filter(same) {
+        if records.lost == lost
+            && let Some(now) = records.published.get_mut(key).filter(same)
+        {
             now.told = true;
             if !now.wanted {
                 records.published.remove(key);
@@ -461,12 +419,12 @@ impl Inner {
     }
 
     async fn tell_subscribed(&self, key: &ServiceKey) -> Result<(), Error> {
-        let mut body = named(key);
-        body["subscribe"] = true.into();
-        body["clusters"] = "".into();
-        let answer = self.ask("SubscribeServiceRequest", &body).await?;
-        self.shared.store.take(&answer.body, "answered");
-        if let Some(told) = self.shared.records().subscribed.get_mut(key) {
+        let lost = self.shared.records().lost;
+        self.wire.subscribe(key, &self.shared.store).await?;
+        let mut records = self.shared.records();
+        if records.lost == lost
+            && let Some(told) = records.subscribed.get_mut(key)
+        {
             *told = true;
         }
         Ok(())
@@ -509,7 +467,7 @@ async fn redo(inner: Weak<Inner>) {
         }
         drop(shared);
         match inner.upgrade() {
-            Some(inner) if inner.rpc.is_connected() => inner.redo().await,
+            Some(inner) if inner.wire.is_connected() => inner.redo().await,
             Some(_) => {}
             None => return,
         }

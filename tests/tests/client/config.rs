@@ -54,6 +54,15 @@ async fn who_listens_is_told_of_each_change_and_of_the_removal() {
     assert_eq!(text(&next(&mut listener, "the first").await), Some("one"));
     one.config().publish("g", "d", "two", "text").await.unwrap();
     assert_eq!(text(&next(&mut listener, "the second").await), Some("two"));
+    // Who asks the server what a client holds is told by the client.
+    let asked = "/nacos/v1/cs/metrics/cluster?ip=127.0.0.1&dataId=d&group=g";
+    let held = server.ask("GET", asked, "");
+    let md5 = ConfigContentMd5::of("two");
+    assert!(
+        held.text().contains(&format!("two:{md5}")),
+        "{}",
+        held.text()
+    );
     // A second listener is told at once of what is known, without asking.
     let mut second = two.config().listen("g", "d").await;
     assert_eq!(text(&next(&mut second, "what is known").await), Some("two"));

@@ -323,7 +323,7 @@ async fn copies_and_the_failover_folder_serve_without_a_server() {
     let without = cached(false);
     server.kill();
     let client = Client::start(gone).await.unwrap();
-    let served = client.naming().subscribe(GROUP, "orders").await.unwrap();
+    let mut served = client.naming().subscribe(GROUP, "orders").await.unwrap();
     assert_eq!(addresses(&served.state()), ["10.0.0.1:80"]);
     let client = Client::start(without).await.unwrap();
     assert!(client.naming().subscribe(GROUP, "orders").await.is_err());

@@ -128,3 +128,39 @@ async fn settings_that_cannot_be_used_are_refused() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_reset_goes_to_the_server_that_is_named() {
+    let ((_a, first), (_b, second)) = (server(), server());
+    let client = Client::start(settings(&[first.port(), second.port()])).await;
+    let client = client.unwrap();
+    let one = Instance::new("10.0.0.1", 80);
+    client
+        .naming()
+        .register(GROUP, "orders", one)
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        let used = client.naming().server().expect("it is connected").port;
+        let (here, there) = if used == first.port() {
+            (&first, &second)
+        } else {
+            (&second, &first)
+        };
+        let asked = format!(
+            "/nacos/v2/core/loader/reloadCurrent?count=0&redirectAddress=127.0.0.1:{}",
+            there.port()
+        );
+        let asked = here.ask("GET", &asked, "");
+        assert_eq!(asked.status, 200, "{}", asked.text());
+        eventually("the other is used, and knows the instance", async || {
+            let state = client.naming().query(GROUP, "orders", "", false).await;
+            client
+                .naming()
+                .server()
+                .is_some_and(|s| s.port == there.port())
+                && state.is_ok_and(|s| addresses(&s).len() == 1)
+        })
+        .await;
+    }
+}

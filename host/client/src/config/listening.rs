@@ -7,16 +7,17 @@ use std::{
 };
 
 use nacrite_core::model::DEFAULT_NAMESPACE;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::sync::{Notify, watch};
 
-use super::{ConfigContent, ConfigName, fetch};
+use super::{ConfigContent, ConfigName, wire::Wire};
 use crate::{
-    Error, Settings,
+    Error, Protocol, Settings,
     files::ConfigFiles,
     rpc::{Handler, Rpc},
     servers::ServerList,
     tasks::Task,
+    v1::V1,
 };
 
 /// Wait after an error.
@@ -70,10 +71,20 @@ impl Handler for Shared {
         configs.values_mut().for_each(|cached| self.mark(cached));
     }
 
-    fn pushed(&self, kind: &str, body: &Value) -> bool {
-        if kind != "ConfigChangeNotifyRequest" {
-            return false;
+    fn pushed(&self, kind: &str, body: &Value) -> Option<Value> {
+        match kind {
+            "ConfigChangeNotifyRequest" => {
+                self.notified(body);
+                Some(json!({}))
+            }
+            "ClientConfigMetricRequest" => Some(json!({ "metrics": self.held(body) })),
+            _ => None,
         }
+    }
+}
+
+impl Shared {
+    fn notified(&self, body: &Value) {
         let text = |name| body.get(name).and_then(Value::as_str).unwrap_or_default();
         let tenant = match text("tenant") {
             DEFAULT_NAMESPACE => "",
@@ -85,7 +96,36 @@ impl Handler for Shared {
         {
             self.mark(cached);
         }
-        true
+    }
+
+    /// What is held of the configs that are asked for, each `content:md5`, by the keys of the question.
+    fn held(&self, body: &Value) -> Map<String, Value> {
+        let configs = self.configs();
+        let keys = body.get("metricsKeys").and_then(Value::as_array);
+        let mut held = Map::new();
+        for key in keys.into_iter().flatten() {
+            let text = |name| key.get(name).and_then(Value::as_str).unwrap_or_default();
+            let mut parts = text("key").split('+').map(|part| {
+                // A plus sign and a percent sign are all that is escaped.
+                part.replace("%2B", "+").replace("%25", "%")
+            });
+            let (Some(data_id), Some(group)) = (parts.next(), parts.next()) else {
+                continue;
+            };
+            if text("type") != "cacheData" {
+                continue;
+            }
+            if let Some(cached) = configs.get(&(group.into(), data_id.into()))
+                && let ConfigContent {
+                    content: Some(content),
+                    md5,
+                    ..
+                } = &*cached.told.borrow()
+            {
+                held.insert(text("key").into(), format!("{content}:{md5}").into());
+            }
+        }
+        held
     }
 }
 
@@ -104,12 +144,17 @@ impl ListenTask {
         // The connection for reads and writes is number 0.
         let number = (number + 1).to_string();
         let labels = [("module", "config"), ("taskId", &*number)];
-        let rpc = Rpc::start(settings.clone(), servers, &labels, shared.clone()).await;
+        let wire = match settings.protocol {
+            Protocol::Grpc => {
+                Wire::Grpc(Rpc::start(settings.clone(), servers, &labels, shared.clone()).await)
+            }
+            Protocol::Http => Wire::Http(Box::new(V1::new(settings.clone(), servers))),
+        };
         let listening = Listening {
             shared: shared.clone(),
             settings,
             files,
-            rpc,
+            wire,
         };
         Self {
             shared,
@@ -159,15 +204,53 @@ impl ListenTask {
 }
 
 /// What the loop works with.
-struct Listening {
+pub(super) struct Listening {
     shared: Arc<Shared>,
-    settings: Arc<Settings>,
+    pub(super) settings: Arc<Settings>,
     files: Option<ConfigFiles>,
-    rpc: Rpc,
+    wire: Wire,
 }
 
 impl Listening {
     async fn run(self) {
+        match &self.wire {
+            Wire::Grpc(rpc) => self.listen_on(rpc).await,
+            Wire::Http(v1) => self.poll_on(v1).await,
+        }
+    }
+
+    /// The names to poll for, each with the MD5 that is known, and whether one of them is new. Those that nobody listens
+    /// to any more go.
+    pub(super) fn to_poll(&self) -> (Vec<(ConfigName, String)>, bool) {
+        let mut configs = self.shared.configs();
+        configs.retain(|_, cached| !cached.removed);
+        let due = configs
+            .iter()
+            .filter(|(_, c)| !c.told.borrow().from_failover);
+        let mut fresh = false;
+        let polled = due.map(|(name, cached)| {
+            fresh |= !cached.consistent;
+            (name.clone(), cached.told.borrow().md5.clone())
+        });
+        (polled.collect(), fresh)
+    }
+
+    /// Something is new.
+    pub(super) async fn rung(&self) {
+        self.shared.bell.notified().await;
+    }
+
+    /// The server was asked for these.
+    pub(super) fn known(&self, names: impl Iterator<Item = ConfigName>) {
+        let mut configs = self.shared.configs();
+        for name in names {
+            if let Some(cached) = configs.get_mut(&name) {
+                cached.consistent = true;
+            }
+        }
+    }
+
+    async fn listen_on(&self, rpc: &Rpc) {
         let mut all_at = Instant::now();
         loop {
             tokio::select! {
@@ -176,7 +259,7 @@ impl Listening {
             }
             self.look_at_failover();
             let all = all_at.elapsed() >= self.settings.listen_all_interval;
-            match self.listen(all).await {
+            match self.listen(rpc, all).await {
                 Ok(again) => {
                     if all {
                         all_at = Instant::now();
@@ -188,7 +271,7 @@ impl Listening {
                 Err(error) => {
                     tracing::debug!("configs cannot be listened to yet: {error}");
                     tokio::time::sleep(AFTER_ERROR).await;
-                    if self.rpc.is_connected() {
+                    if rpc.is_connected() {
                         self.shared.bell.notify_one();
                     }
                 }
@@ -197,17 +280,23 @@ impl Listening {
     }
 
     /// What an operator put there goes before the server, and is not listened to; once it is gone the server is asked.
-    fn look_at_failover(&self) {
-        let Some(files) = &self.files else { return };
+    /// Whether anything is other than it was.
+    pub(super) fn look_at_failover(&self) -> bool {
+        let Some(files) = &self.files else {
+            return false;
+        };
+        let mut other = false;
         for ((group, data_id), cached) in &mut *self.shared.configs() {
             let was = cached.told.borrow().from_failover;
             match files.failover(group, data_id) {
                 Some(content) => {
                     let mut new = ConfigContent::of(Some(&content));
                     new.from_failover = true;
+                    other |= !was;
                     tell(cached, new);
                 }
                 None if was => {
+                    other = true;
                     // Who listens is told when the server has answered.
                     cached.told.send_if_modified(|told| {
                         told.from_failover = false;
@@ -218,11 +307,12 @@ impl Listening {
                 None => {}
             }
         }
+        other
     }
 
     /// One round; whether something changed, so that the next should follow at once.
-    async fn listen(&self, all: bool) -> Result<bool, Error> {
-        self.stop_listening().await?;
+    async fn listen(&self, rpc: &Rpc, all: bool) -> Result<bool, Error> {
+        self.stop_listening(rpc).await?;
         let (contexts, marks): (Vec<Value>, Vec<(ConfigName, u64)>) = {
             let configs = self.shared.configs();
             let due = configs.iter().filter(|(_, cached)| {
@@ -239,7 +329,7 @@ impl Listening {
         if contexts.is_empty() {
             return Ok(false);
         }
-        let changed = self.batch(true, contexts).await?;
+        let changed = self.batch(rpc, true, contexts).await?;
         for name in &changed {
             self.refresh(name).await?;
         }
@@ -256,7 +346,7 @@ impl Listening {
     }
 
     /// Tells the server of what nobody listens to any more.
-    async fn stop_listening(&self) -> Result<(), Error> {
+    async fn stop_listening(&self, rpc: &Rpc) -> Result<(), Error> {
         let (contexts, names): (Vec<Value>, Vec<ConfigName>) = {
             let configs = self.shared.configs();
             let removed = configs.iter().filter(|(_, cached)| cached.removed);
@@ -267,7 +357,7 @@ impl Listening {
         if contexts.is_empty() {
             return Ok(());
         }
-        self.batch(false, contexts).await?;
+        self.batch(rpc, false, contexts).await?;
         let mut configs = self.shared.configs();
         for name in names {
             // Somebody may listen again since.
@@ -283,17 +373,19 @@ impl Listening {
     }
 
     /// Listens (or stops); which configs differ.
-    async fn batch(&self, listen: bool, contexts: Vec<Value>) -> Result<Vec<ConfigName>, Error> {
+    async fn batch(
+        &self,
+        rpc: &Rpc,
+        listen: bool,
+        contexts: Vec<Value>,
+    ) -> Result<Vec<ConfigName>, Error> {
         let body = json!({
             "listen": listen,
             "configListenContexts": contexts,
             "headers": {},
             "module": "config",
         });
-        let answer = self
-            .rpc
-            .request("ConfigBatchListenRequest", &body, &[])
-            .await?;
+        let answer = rpc.request("ConfigBatchListenRequest", &body, &[]).await?;
         let changed = answer.body.get("changedConfigs").and_then(Value::as_array);
         let text = |value: &Value, name| {
             Arc::from(value.get(name).and_then(Value::as_str).unwrap_or_default())
@@ -304,9 +396,10 @@ impl Listening {
             .collect())
     }
 
-    async fn refresh(&self, name: &ConfigName) -> Result<(), Error> {
+    pub(super) async fn refresh(&self, name: &ConfigName) -> Result<(), Error> {
         let (group, data_id) = name;
-        let content = fetch(&self.rpc, &self.settings, group, data_id, true).await?;
+        let asked = self.wire.fetch(&self.settings, group, data_id, true);
+        let content = asked.await?;
         if let Some(files) = &self.files {
             files.keep(group, data_id, content.as_deref());
         }

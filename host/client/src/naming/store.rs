@@ -163,6 +163,20 @@ impl Store {
         }
     }
 
+    /// Takes in a list that came without a policy: the one that is known stays.
+    pub(crate) fn take_list(&self, list: &Value) {
+        let mut body = serde_json::json!({ "serviceInfo": list });
+        let policy = ServiceInfo::read(list).and_then(|info| {
+            let inner = self.inner();
+            let known = inner.services.get(&self.key_of(&info))?;
+            known.last.as_ref()?.policy.clone()
+        });
+        if let Some(policy) = policy {
+            body["policy"] = serde_json::json!(policy);
+        }
+        self.take(&body, "pushed");
+    }
+
     /// Looks at the failover folder: what is in it goes before servers while its switch is on.
     pub(crate) fn look_at_failover(&self) {
         let Some(files) = &self.files else { return };

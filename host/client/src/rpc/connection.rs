@@ -317,7 +317,8 @@ impl Stream {
                 self.acknowledged.take().map(|a| a.send(()));
             }
             "ConnectResetRequest" => {
-                self.answer("ConnectResetResponse", body, true).await;
+                self.answer("ConnectResetResponse", body, Some(json!({})))
+                    .await;
                 let reset = Ended::Reset {
                     ip: field("serverIp"),
                     port: field("serverPort"),
@@ -325,22 +326,30 @@ impl Stream {
                 let _nobody_waits = self.ended.send(reset).await;
             }
             "ClientDetectionRequest" => {
-                self.answer("ClientDetectionResponse", body, true).await;
-            }
-            _ if self.handler.pushed(kind, body) => {
-                let kind = kind.strip_suffix("Request").unwrap_or(kind);
-                self.answer(&format!("{kind}Response"), body, true).await;
+                self.answer("ClientDetectionResponse", body, Some(json!({})))
+                    .await;
             }
             _ => {
-                tracing::debug!("a {kind} is not understood");
-                self.answer("ErrorResponse", body, false).await;
+                let answer = self.handler.pushed(kind, body);
+                if answer.is_none() {
+                    tracing::debug!("a {kind} is not understood");
+                }
+                let kind = kind.strip_suffix("Request").unwrap_or(kind);
+                self.answer(&format!("{kind}Response"), body, answer).await;
             }
         }
     }
 
-    async fn answer(&self, kind: &str, request: &Value, good: bool) {
-        let (result, error) = if good { (200, 0) } else { (500, 302) };
-        let mut body = json!({"resultCode": result, "errorCode": error, "success": good});
+    /// Answers with these fields; with an error if there are none.
+    async fn answer(&self, kind: &str, request: &Value, fields: Option<Value>) {
+        let (kind, result, error) = match &fields {
+            Some(_) => (kind, 200, 0),
+            None => ("ErrorResponse", 500, 302),
+        };
+        let mut body = fields.unwrap_or_else(|| json!({}));
+        body["resultCode"] = result.into();
+        body["errorCode"] = error.into();
+        body["success"] = (result == 200).into();
         if let Some(id) = request.get("requestId") {
             body["requestId"] = id.clone();
         }
@@ -349,7 +358,7 @@ impl Stream {
 }
 
 /// This machine's address on the way to a server; loopback if there is no way.
-fn own_ip(server: &ServerAddress) -> String {
+pub(crate) fn own_ip(server: &ServerAddress) -> String {
     let found = std::net::UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
         socket.connect((&*server.host, server.port))?;
         socket.local_addr()

@@ -14,7 +14,7 @@ use std::{
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
-pub(crate) use self::connection::Answer;
+pub(crate) use self::connection::{Answer, own_ip};
 use self::connection::{Connection, Ended};
 use crate::{Error, ServerAddress, Settings, servers::ServerList, tasks::Task};
 
@@ -29,8 +29,8 @@ pub(crate) trait Handler: Send + Sync + 'static {
     fn connected(&self);
     /// It is gone.
     fn disconnected(&self);
-    /// The server sends something of itself; whether it is understood.
-    fn pushed(&self, kind: &str, body: &Value) -> bool;
+    /// The server sends something of itself; the fields of the answer, or none if it is not understood.
+    fn pushed(&self, kind: &str, body: &Value) -> Option<Value>;
 }
 
 /// What a request found out about the connection it used.
