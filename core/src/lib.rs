@@ -7,20 +7,34 @@
 
 extern crate alloc;
 
+#[cfg(feature = "node")]
 pub mod ai;
+#[cfg(feature = "node")]
 pub mod api;
 pub mod balance;
+#[cfg(feature = "node")]
 pub mod config;
+#[cfg(feature = "node")]
 pub mod lock;
+#[cfg(feature = "node")]
 pub mod log;
+#[cfg(feature = "node")]
 pub mod lookup;
+#[cfg(feature = "node")]
 pub mod model;
+#[cfg(feature = "node")]
 pub mod namespaces;
+#[cfg(feature = "node")]
 pub mod naming;
+#[cfg(feature = "node")]
 pub mod node;
+#[cfg(feature = "node")]
 pub mod planted;
+#[cfg(feature = "node")]
 pub mod policies;
+#[cfg(feature = "node")]
 pub mod push;
 #[cfg(feature = "sim")]
 pub mod sim;
+#[cfg(feature = "node")]
 pub mod view;

@@ -189,7 +189,7 @@ impl Balancer {
             Rule::new(&plan.rule, &plan, &table, &scope)
         };
         let copies = self.copied(&plan, &table, reachable);
-        let reads_cost = rule.reads_cost();
+        let reads_cost = rule.reads_cost() || matches!(plan.rule, RuleName::Plugin(_));
         if reads_cost {
             for stats in &table.stats {
                 stats.seed_cost(now, plan.policy.ewma.initial_ms);
@@ -280,6 +280,17 @@ impl Balancer {
         let known = index < self.table.len();
         if known {
             self.table.set_flag(index, flag, on);
+        }
+        known
+    }
+
+    /// Sets all flags of a member in place; false when the index is outside the list.
+    pub fn set_flags(&self, index: u32, flags: Flags) -> bool {
+        let known = index < self.table.len();
+        if known && self.table.bits(index) != flags.bits() {
+            self.table.set_flag(index, flags, true);
+            let off = self.table.bits(index) & !flags.bits();
+            self.table.set_flag(index, Flags::from_bits(off), false);
         }
         known
     }

@@ -20,6 +20,7 @@
 mod balancer;
 pub mod candidate;
 pub mod hash;
+mod live;
 pub mod names;
 pub mod policy;
 pub mod properties;
@@ -35,6 +36,7 @@ mod table;
 
 pub use balancer::{Balancer, Pick};
 pub use candidate::{Candidate, Flags};
+pub use live::Live;
 pub use names::RuleName;
 pub use policy::{Mode, Policy, PolicyError};
 pub use query::{Context, NoPick};

@@ -80,6 +80,22 @@ impl Balancer {
         self.ended(&stats, index, now_ms, &report);
     }
 
+    /// Counts the start of a request to a member by its index, for hosts that hold no ticket. False outside the list.
+    pub fn begin(&self, index: u32, now_ms: u64) -> bool {
+        let stats = self.table.stats.get(index as usize);
+        stats
+            .inspect(|stats| stats.begin(now_ms, &self.loads))
+            .is_some()
+    }
+
+    /// Counts the end of a request by the member's index. False outside the list.
+    pub fn end(&self, index: u32, now_ms: u64, report: impl Into<Report>) -> bool {
+        let stats = self.table.stats.get(index as usize);
+        stats
+            .inspect(|stats| self.ended(stats, Some(index), now_ms, &report.into()))
+            .is_some()
+    }
+
     /// Counts the start of a request to a server by its id, for hosts that hold no ticket. False when nobody knows it.
     pub fn start_id(&self, id: &str, now_ms: u64) -> bool {
         self.with_stats(id, |stats| stats.begin(now_ms, &self.loads))

@@ -338,6 +338,27 @@ impl Stats {
         stored * libm::exp(-(now_ms.saturating_sub(stamp) as f64) / decay_ms)
     }
 
+    /// Whether a response time was ever noted.
+    pub(crate) fn is_sampled(&self) -> bool {
+        self.samples.load(Relaxed) > 0
+    }
+
+    /// Puts another's count of requests, and its cost estimate when there is one, in place of these.
+    pub(crate) fn take_over(&self, now_ms: u64, active: u32, cost_ms: f64, loads: &Loads) {
+        let before = self.active.swap(active, Relaxed);
+        if before != active {
+            self.changed_ms.store(now_ms, Relaxed);
+            loads.add(
+                self.slot.load(Relaxed),
+                i64::from(active) - i64::from(before),
+            );
+        }
+        if cost_ms > 0.0 {
+            self.ewma.set(cost_ms);
+            self.ewma_ms.store(now_ms, Relaxed);
+        }
+    }
+
     /// First sight by a cost rule: the initial estimate decays from here on.
     pub(crate) fn seed_cost(&self, now_ms: u64, initial_ms: f64) {
         if self.ewma.get() < 0.0 {

@@ -43,6 +43,11 @@ impl Scripted {
         }
     }
 
+    /// All of them: (bound, value); bound 0 stands for a unit draw.
+    pub(super) fn draws(&self) -> &[(u32, f64)] {
+        &self.draws
+    }
+
     fn take(&mut self, bound: u32) -> f64 {
         let name = |bound: u32| {
             if bound == 0 {

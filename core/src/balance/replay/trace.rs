@@ -37,6 +37,16 @@ pub trait Subject {
     fn observe(&mut self, id: &str, response_ms: f64);
     /// Response-time weights are computed; gives the cumulative ones when it has any.
     fn maintain_weights(&mut self) -> Option<Vec<f64>>;
+    /// Takes the draws of the next choices, (bound, value) with bound 0 for a unit draw, when the subject holds its own random
+    /// source; false when it draws from the generator that `choose` is given.
+    fn script(&mut self, _draws: &[(u32, f64)]) -> bool {
+        false
+    }
+    /// After choices with a script that was taken: 0 when exactly its draws were used with their bounds, -1-n when draw n was
+    /// another, else how many are left.
+    fn script_left(&mut self) -> i32 {
+        0
+    }
     /// Chooses an index of the list.
     fn choose(&mut self, now_ms: u64, rng: &mut dyn Rng, key: Option<&str>) -> Option<u32>;
 }
@@ -343,12 +353,20 @@ impl World<'_> {
         let mut rng = Scripted::read(&step["draws"])?;
         let key = step["key"].as_str();
         let mut got = Vec::new();
+        let own_source = self.subject.script(rng.draws());
         for _ in 0..count(step, "count")? {
             got.push(self.chosen(&mut rng, key, at)?);
         }
         same(at, &got, &answers(step, "expect")?)?;
         self.compared += got.len() as u32;
-        rng.settled(at)
+        match own_source.then(|| self.subject.script_left()) {
+            None => rng.settled(at),
+            Some(0) => Ok(()),
+            Some(left) if left > 0 => {
+                wrong(at, format!("{left} of the recorded draws were not taken"))
+            }
+            Some(code) => wrong(at, format!("draw {} is not the recorded one", -1 - code)),
+        }
     }
 
     fn choose_many(&mut self, step: &Value, at: &str) -> Result<(), Mismatch> {

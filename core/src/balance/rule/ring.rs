@@ -55,6 +55,8 @@ impl Ring {
         let mut points = Vec::new();
         if !members.is_empty() {
             let scale = scale(&weights, hashing);
+            let size = weights.iter().map(|&weight| points_of(weight, scale));
+            points.reserve_exact(size.sum::<f64>() as usize);
             for (&index, &weight) in members.iter().zip(&weights) {
                 let id = &table.candidates[index as usize].id;
                 let count = points_of(weight, scale) as u32;
@@ -63,7 +65,7 @@ impl Ring {
                 );
             }
             // Points that fall together are ordered by id, not by position in the list.
-            points.sort_by(|a, b| {
+            points.sort_unstable_by(|a, b| {
                 let id = |index: u32| &table.candidates[index as usize].id;
                 a.0.cmp(&b.0).then_with(|| id(a.1).cmp(id(b.1)))
             });
