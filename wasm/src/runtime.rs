@@ -13,6 +13,7 @@ static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 static MESSAGE: [AtomicU8; 1024] = [const { AtomicU8::new(0) }; 1024];
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
 
+#[cfg(feature = "engine")]
 /// Address and length of the message of the panic that ended this instance; of length 0 if there was none.
 pub(crate) fn panic_message() -> (usize, usize) {
     (MESSAGE.as_ptr() as usize, LENGTH.load(Relaxed))

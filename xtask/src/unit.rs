@@ -21,7 +21,14 @@ pub(crate) fn unit() -> Result<(), Failure> {
         serde_json::from_str(&metadata).map_err(|e| format!("cargo metadata: {e}"))?;
     let mut command = cargo();
     // The whole workspace, so that features unify as in the build.
-    command.args(["test", "--workspace", "--no-fail-fast", "--lib", "--bins"]);
+    command.args([
+        "test",
+        "--workspace",
+        "--no-fail-fast",
+        "--lib",
+        "--bins",
+        "--examples",
+    ]);
     for name in integration_tests(&metadata) {
         command.args(["--test", &name]);
     }
