@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command as Clap, value_parser};
 
+use nacrite_core::balance::Mode;
+
+use crate::plugins::Language;
 use crate::settings::{CONFIG_VARIABLE, KEYS, Settings, SettingsError};
 
 /// What to do.
@@ -22,6 +25,37 @@ pub enum Command {
         /// Folder to write what is readable to.
         salvage: Option<PathBuf>,
     },
+    /// Run recordings of balancers against a rule or a plugin.
+    VerifyBalance(Verify),
+    /// Make a plugin's project.
+    NewPlugin {
+        /// The new folder.
+        folder: PathBuf,
+        /// The language.
+        language: Language,
+    },
+    /// Run the acceptance of a plugin.
+    CheckPlugin {
+        /// The module.
+        file: PathBuf,
+        /// Its configuration, JSON.
+        config: String,
+        /// Take a module of up to 4 MiB.
+        large: bool,
+    },
+}
+
+/// What to run recordings of balancers against.
+#[derive(Debug, PartialEq)]
+pub struct Verify {
+    /// The recordings.
+    pub files: Vec<PathBuf>,
+    /// A plugin in place of the built-in rules.
+    pub plugin: Option<PathBuf>,
+    /// Its configuration; none = the policy that each recording stands for.
+    pub config: Option<String>,
+    /// With or without the defects of the originals.
+    pub mode: Mode,
 }
 
 /// How to run a server.
@@ -117,6 +151,7 @@ pub fn command() -> Clap {
                 .help("Write what is readable to this new folder"),
         );
     Clap::new("nacrite")
+        .subcommands(balancing())
         .about("A config and service-discovery server that speaks Nacos")
         .version(env!("CARGO_PKG_VERSION"))
         .arg_required_else_help(true)
@@ -124,6 +159,69 @@ pub fn command() -> Clap {
         .arg(print_config())
         .subcommand(serve)
         .subcommand(check_data)
+}
+
+/// The commands about balancing rules.
+fn balancing() -> [Clap; 2] {
+    let file = |name: &'static str| Arg::new(name).value_parser(value_parser!(PathBuf));
+    let config = || Arg::new("config").long("config").value_name("JSON");
+    let verify = Clap::new("verify")
+        .about("Run recordings of balancers against the built-in rules or a plugin; print what differs")
+        .arg(file("file").value_name("FILE").required(true).num_args(1..))
+        .arg(file("plugin").long("plugin").value_name("WASM").help("Run this plugin instead"))
+        .arg(config().requires("plugin").help("The plugin's configuration (default: the policy of each recording)"))
+        .arg(
+            Arg::new("mode")
+                .long("mode")
+                .value_parser(["exact", "safe"])
+                .default_value("exact")
+                .help("With or without the defects of the originals"),
+        );
+    let new = Clap::new("new")
+        .about("Make a project for a plugin")
+        .arg(file("folder").value_name("DIR").required(true))
+        .arg(
+            Arg::new("lang")
+                .long("lang")
+                .value_parser(Language::ALL.map(Language::name))
+                .default_value("rust")
+                .help("The language"),
+        );
+    let check = Clap::new("check")
+        .about("Run the acceptance of a plugin; print what a pick costs")
+        .arg(file("file").value_name("WASM").required(true))
+        .arg(
+            config()
+                .default_value("{}")
+                .help("The plugin's configuration"),
+        )
+        .arg(
+            Arg::new("large")
+                .long("large")
+                .action(ArgAction::SetTrue)
+                .help("Take a module of up to 4 MiB instead of 1 MiB"),
+        );
+    [
+        Clap::new("balance")
+            .about("Balancing rules")
+            .subcommand_required(true)
+            .subcommand(verify),
+        Clap::new("plugin")
+            .about("Load-balancing plugins")
+            .subcommand_required(true)
+            .subcommands([new, check]),
+    ]
+}
+
+fn path(matches: &ArgMatches, name: &str) -> PathBuf {
+    matches
+        .get_one::<PathBuf>(name)
+        .cloned()
+        .unwrap_or_default()
+}
+
+fn text(matches: &ArgMatches, name: &str) -> String {
+    matches.get_one::<String>(name).cloned().unwrap_or_default()
 }
 
 /// Reads the command line (with the program's name) and the environment.
@@ -149,6 +247,32 @@ pub fn parse(
                 .cloned()
                 .unwrap_or_default(),
             salvage: matches.get_one::<String>("salvage").map(PathBuf::from),
+        }),
+        Some(("balance", matches)) => {
+            let matches = matches.subcommand_matches("verify").unwrap_or(matches);
+            let files = matches.get_many::<PathBuf>("file").unwrap_or_default();
+            Ok(Command::VerifyBalance(Verify {
+                files: files.cloned().collect(),
+                plugin: matches.get_one::<PathBuf>("plugin").cloned(),
+                config: matches.get_one::<String>("config").cloned(),
+                mode: if text(matches, "mode") == "safe" {
+                    Mode::Safe
+                } else {
+                    Mode::Exact
+                },
+            }))
+        }
+        Some(("plugin", matches)) => Ok(match matches.subcommand() {
+            Some(("new", matches)) => Command::NewPlugin {
+                folder: path(matches, "folder"),
+                language: Language::of(&text(matches, "lang")),
+            },
+            Some((_, matches)) => Command::CheckPlugin {
+                file: path(matches, "file"),
+                config: text(matches, "config"),
+                large: matches.get_flag("large"),
+            },
+            None => unreachable!("clap asks for one"),
         }),
         _ => Ok(Command::PrintConfig(Box::new(Settings::load(
             None,
@@ -250,6 +374,49 @@ mod tests {
             usage("nacrite check-data").kind(),
             ErrorKind::MissingRequiredArgument
         );
+    }
+
+    #[test]
+    fn balancing_commands_are_read() {
+        let verify = |plugin: Option<&str>, mode| {
+            Command::VerifyBalance(Verify {
+                files: vec!["a".into(), "b".into()],
+                plugin: plugin.map(PathBuf::from),
+                config: None,
+                mode,
+            })
+        };
+        assert_eq!(
+            run("nacrite balance verify a b").unwrap(),
+            verify(None, Mode::Exact)
+        );
+        assert_eq!(
+            run("nacrite balance verify --plugin p --mode safe a b").unwrap(),
+            verify(Some("p"), Mode::Safe)
+        );
+        let new = |language| Command::NewPlugin {
+            folder: "d".into(),
+            language,
+        };
+        for language in Language::ALL {
+            let line = format!("nacrite plugin new d --lang {}", language.name());
+            assert_eq!(run(&line).unwrap(), new(language));
+        }
+        let check = Command::CheckPlugin {
+            file: "f".into(),
+            config: "{}".to_owned(),
+            large: true,
+        };
+        assert_eq!(run("nacrite plugin check f --large").unwrap(), check);
+        for line in [
+            "nacrite plugin",
+            "nacrite balance",
+            "nacrite balance verify",
+            "nacrite plugin new d --lang cobol",
+            "nacrite balance verify --config {} a",
+        ] {
+            usage(line);
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod logs;
 pub mod metrics;
 pub mod open;
 pub mod plans;
+pub mod plugins;
 pub mod probes;
 pub mod serve;
 pub mod settings;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use nacrite::{check::check_data, cli, serve::serve};
+use nacrite::{check::check_data, cli, plugins, serve::serve};
 
 fn main() -> ExitCode {
     let command = match cli::parse(std::env::args_os(), std::env::vars()) {
@@ -16,6 +16,15 @@ fn main() -> ExitCode {
             Ok(true)
         }
         cli::Command::CheckData { data, salvage } => check_data(&data, salvage.as_deref()),
+        cli::Command::VerifyBalance(verify) => plugins::verify(&verify),
+        cli::Command::NewPlugin { folder, language } => {
+            plugins::new_project(&folder, language).map(|()| true)
+        }
+        cli::Command::CheckPlugin {
+            file,
+            config,
+            large,
+        } => plugins::check_file(&file, &config, large).map(|()| true),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
