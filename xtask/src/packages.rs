@@ -58,6 +58,24 @@ pub(crate) const FOR_DENY: &[Package] = &[
 
 /// For test programs that need more than the workspace.
 pub(crate) const FOR_TESTS: &[(&str, &[Package])] = &[
+    (
+        "balance",
+        &[
+            program("cc", "gcc"),
+            program("go", "golang-go"),
+            program("java", "openjdk-17-jdk-headless"),
+            program("mvn", "maven"),
+            program("make", "make"),
+            program("node", "nodejs"),
+            program("npm", "npm"),
+            program("wasm2c", "wabt"),
+            program("python3", "python3"),
+            Package {
+                debian: "python3-venv",
+                seen: Seen::PythonModule("ensurepip"),
+            },
+        ],
+    ),
     ("probes", &[program("mariadbd", "mariadb-server")]),
     (
         "spring",

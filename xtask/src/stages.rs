@@ -122,6 +122,15 @@ pub(crate) const STAGES: &[Stage] = &[
         minutes: 6,
     },
     Stage {
+        name: "balance",
+        about: "the rules as a plugin: real balancers' recordings in wasmtime and five languages",
+        xtask: &[],
+        tests: &["balance"],
+        lane: Lane::Computing,
+        needs: Needs::Build,
+        minutes: 10,
+    },
+    Stage {
         name: "powercut",
         about: "no power cut loses or halves an acknowledged write",
         xtask: &[],

@@ -1,0 +1,444 @@
+//! The balancing rules as a wasm module: the recordings of real balancers through the plugin ABI, in wasmtime and in hosts of
+//! five other languages (`wasm/examples`). The transcripts that those play are written down while wasmtime passes the recordings.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use nacrite::cli::Verify;
+use nacrite::plugins::{self, Language, new_project};
+use nacrite_core::balance::Mode;
+use nacrite_core::balance::replay::Recording;
+use nacrite_plugin::{Engine, Instance, Limits, Plugin, Replayed, check};
+
+/// A rule that was given as code, which no configuration can name; the module of recordings runs it inside.
+const BY_CODE: &str = "com.netflix.loadbalancer.PredicateBasedRule";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Where `cargo xtask wasm` leaves a module.
+fn module_path(name: &str) -> PathBuf {
+    let program = std::env::current_exe().expect("a test knows its own program");
+    // <target>/debug/deps/balance-…
+    program
+        .ancestors()
+        .nth(3)
+        .expect("cargo's folders")
+        .join("wasm")
+        .join(name)
+}
+
+fn module(name: &str) -> Vec<u8> {
+    let path = module_path(name);
+    fs::read(&path).unwrap_or_else(|e| {
+        panic!(
+            "no module at {} ({e}); build it with `cargo xtask wasm`",
+            path.display()
+        )
+    })
+}
+
+fn plugin(name: &str) -> Plugin {
+    plugin_within(&Limits::default(), name)
+}
+
+fn plugin_within(limits: &Limits, name: &str) -> Plugin {
+    Plugin::new(&Engine::new(limits), name, &module(name)).expect("it is a plugin")
+}
+
+fn documents() -> Vec<String> {
+    let mut files: Vec<_> = fs::read_dir(root().join("tests/golden/lb"))
+        .expect("the recordings")
+        .map(|entry| entry.expect("a readable folder").path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+        })
+        .collect();
+    files.sort();
+    files
+        .iter()
+        .map(|path| fs::read_to_string(path).expect("a readable file"))
+        .collect()
+}
+
+/// Picks of a distribution that the other hosts make: interpreters take minutes for all.
+fn most() -> u64 {
+    if std::env::var_os("NACRITE_FULL").is_some() {
+        u64::MAX
+    } else {
+        3_000
+    }
+}
+
+/// The transcripts of all traces, which wasmtime passed; and how many they are.
+fn traces() -> &'static (PathBuf, usize) {
+    static TRACES: OnceLock<(PathBuf, usize)> = OnceLock::new();
+    TRACES.get_or_init(|| {
+        let plugin = plugin("nacrite-balance.wasm");
+        let (mut text, mut failures, mut passed) = (String::new(), Vec::new(), 0);
+        for document in documents() {
+            let recording = Recording::parse(&document).expect("a recording");
+            if !recording.is_trace() || document.contains(BY_CODE) {
+                continue;
+            }
+            let config = Replayed::config(recording.policy(Mode::Exact).expect("a policy"));
+            let instance = Instance::new(&plugin, &config).expect("the configuration is taken");
+            let mut subject = Replayed::written_down(instance, &config, most());
+            let run = recording.run_against(&mut subject);
+            match (run, subject.failure()) {
+                (Ok(compared), None) if compared > 0 => passed += 1,
+                (run, failure) => {
+                    failures.push(format!("{}: {run:?}, {failure:?}", recording.id()))
+                }
+            }
+            text.push_str(&format!("# {}\n{}", recording.id(), subject.transcript()));
+        }
+        assert!(failures.is_empty(), "{}", failures.join("\n"));
+        (written("traces.txt", &text), passed)
+    })
+}
+
+/// All recordings as configurations of the module that replays them inside.
+fn recordings() -> &'static PathBuf {
+    static RECORDINGS: OnceLock<PathBuf> = OnceLock::new();
+    RECORDINGS.get_or_init(|| {
+        let line = |document: &String| {
+            let document: serde_json::Value = serde_json::from_str(document).expect("JSON");
+            format!("init {{\"mode\":\"exact\",\"recording\":{document}}}\n")
+        };
+        written(
+            "recordings.txt",
+            &documents().iter().map(line).collect::<String>(),
+        )
+    })
+}
+
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("balance")
+        .join(name);
+    fs::create_dir_all(&folder).expect("a folder for the test");
+    folder
+}
+
+fn written(name: &str, text: &str) -> PathBuf {
+    let path = folder("transcripts").join(name);
+    fs::write(&path, text).expect("room for a transcript");
+    path
+}
+
+fn run(command: &mut Command) -> String {
+    let out = command
+        .output()
+        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr)
+    );
+    assert!(out.status.success(), "{command:?}:\n{said}");
+    said
+}
+
+/// Plays both sets by a host; `command` gives the program with its arguments for a module and a transcript.
+fn plays(command: impl Fn(&Path, &Path) -> Command) {
+    plays_these(recordings(), command);
+}
+
+/// The same with these recordings for the module that replays them inside.
+fn plays_these(recordings: &Path, command: impl Fn(&Path, &Path) -> Command) {
+    let lines = |path: &Path| {
+        let text = fs::read_to_string(path).expect("a transcript");
+        text.lines()
+            .filter(|line| {
+                ["init", "list", "draws", "pick", "many"]
+                    .iter()
+                    .any(|word| line.starts_with(word))
+            })
+            .count()
+    };
+    for (name, transcript) in [
+        ("nacrite-balance.wasm", traces().0.as_path()),
+        ("nacrite-balance-recordings.wasm", recordings),
+    ] {
+        let said = run(&mut command(&module_path(name), transcript));
+        let last = said.trim().lines().last().unwrap_or_default();
+        let passed: usize = last
+            .split(' ')
+            .next()
+            .and_then(|count| count.parse().ok())
+            .unwrap_or(0);
+        // A host may count lines without an answer as passed, never fewer than those with one.
+        assert!(
+            passed >= lines(transcript) && last.ends_with(", 0 failed"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn wasmtime_passes_every_recording() {
+    assert_eq!(traces().1, 77);
+    let plugin = plugin("nacrite-balance-recordings.wasm");
+    let text = fs::read_to_string(recordings()).expect("a transcript");
+    let failures: Vec<String> = text
+        .lines()
+        .filter_map(|line| Instance::new(&plugin, line.strip_prefix("init ")?).err())
+        .map(|refused| refused.to_string())
+        .collect();
+    assert_eq!(
+        (text.lines().count(), failures.as_slice()),
+        (101, [].as_slice())
+    );
+    // The check itself can fail: a recording with another answer is refused.
+    let wrong = text
+        .lines()
+        .find(|line| line.contains("\"rr-three-servers\""))
+        .expect("it is there");
+    let wrong = wrong.replacen("\"expect\":[1", "\"expect\":[2", 1);
+    assert!(Instance::new(&plugin, wrong.strip_prefix("init ").expect("a line")).is_err());
+}
+
+#[test]
+fn the_module_is_accepted_with_every_rule() {
+    let plugin = plugin("nacrite-balance.wasm");
+    // A ring of a thousand members, beside the one before it, is larger than what plugins get by default.
+    let limits = Limits {
+        memory: 8 << 20,
+        ..Limits::default()
+    };
+    let roomy = plugin_within(&limits, "nacrite-balance.wasm");
+    for (name, rule) in nacrite_core::balance::names::NAMES
+        .iter()
+        .filter(|(name, _)| !name.contains('.'))
+    {
+        let plugin = if *name == "ring-hash" {
+            &roomy
+        } else {
+            &plugin
+        };
+        let checked = check(plugin, &format!("{{\"rule\":\"{name}\"}}"));
+        assert!(checked.is_ok(), "{name} ({rule:?}): {checked:?}");
+    }
+    let refused = check(&plugin, r#"{"rule":"round-robbin"}"#)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("the nearest names are round-robin"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn the_example_plugins_are_accepted() {
+    for name in [
+        "weighted_by_cpu",
+        "canary_by_header",
+        "tenant_sharding",
+        "least_latency_by_zone",
+    ] {
+        let plugin = plugin(&format!("examples/{name}.wasm"));
+        let checked = check(&plugin, "{}");
+        assert!(checked.is_ok(), "{name}: {checked:?}");
+        let refused = check(&plugin, "{").unwrap_err().to_string();
+        assert!(
+            refused.ends_with("refuses the configuration: not JSON at byte 1"),
+            "{name}: {refused}"
+        );
+    }
+}
+
+#[test]
+fn the_command_line_verifies_and_says_what_differs() {
+    let lb = root().join("tests/golden/lb");
+    let verify = |files: &[PathBuf], plugin: bool, mode| {
+        plugins::verify(&Verify {
+            files: files.to_vec(),
+            plugin: plugin.then(|| module_path("nacrite-balance.wasm")),
+            config: None,
+            mode,
+        })
+    };
+    let [turns, quirk] =
+        ["rr-three-servers", "rr-ten-try-limit"].map(|id| lb.join(format!("{id}.json")));
+    for plugin in [false, true] {
+        assert_eq!(
+            verify(&[turns.clone(), quirk.clone()], plugin, Mode::Exact),
+            Ok(true)
+        );
+        assert_eq!(
+            verify(&[quirk.clone()], plugin, Mode::Safe),
+            Ok(false),
+            "a defect is gone"
+        );
+    }
+    assert_eq!(
+        verify(&[lb.join("breaker-blackout.json")], true, Mode::Exact),
+        Ok(false),
+        "a table is no trace"
+    );
+    assert!(verify(&[lb.join("README.md")], false, Mode::Exact).is_err());
+}
+
+/// A new project of this language, in a folder that is made anew.
+fn project(language: Language) -> PathBuf {
+    let folder = folder("projects").join(language.name());
+    let _none = fs::remove_dir_all(&folder);
+    new_project(&folder, language).expect("a project");
+    folder
+}
+
+fn accept(module: &Path) {
+    let bytes = fs::read(module).expect("the build leaves a module");
+    let plugin =
+        Plugin::new(&Engine::new(&Limits::default()), "new", &bytes).expect("it is a plugin");
+    let checked = check(&plugin, "{}");
+    assert!(checked.is_ok(), "{checked:?}");
+}
+
+#[test]
+fn a_new_project_in_rust_passes_its_test() {
+    let mut cargo = Command::new("cargo");
+    cargo
+        .current_dir(project(Language::Rust))
+        .args(["test", "--quiet", "--target-dir"]);
+    run(cargo.arg(folder("projects-target")));
+}
+
+#[test]
+fn a_new_project_in_assemblyscript_builds_a_plugin() {
+    let folder = project(Language::AssemblyScript);
+    run(Command::new("npm").current_dir(&folder).args([
+        "install",
+        "--silent",
+        "--no-audit",
+        "--no-fund",
+    ]));
+    run(Command::new("npm")
+        .current_dir(&folder)
+        .args(["run", "--silent", "build"]));
+    accept(&folder.join("assemblyscript.wasm"));
+}
+
+#[test]
+fn a_new_project_in_c_builds_a_plugin() {
+    let folder = project(Language::C);
+    let python = python_with(&["ziglang==0.17.0"], "zig");
+    run(Command::new("make")
+        .current_dir(&folder)
+        .arg(format!("CC={} -m ziglang cc", python.display())));
+    accept(&folder.join("c.wasm"));
+}
+
+/// Python with these packages, in an environment of its own.
+fn python_with(packages: &[&str], name: &str) -> PathBuf {
+    let venv = folder(name);
+    let python = venv.join("bin/python");
+    if !python.is_file() {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&venv));
+    }
+    let mut pip = Command::new(&python);
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]);
+    run(pip.args(packages));
+    python
+}
+
+#[test]
+fn node_plays_them() {
+    plays(|module, transcript| {
+        let mut command = Command::new("node");
+        command
+            .arg(root().join("wasm/examples/node/host.mjs"))
+            .args([module, transcript]);
+        command
+    });
+}
+
+#[test]
+fn python_plays_them() {
+    let here = root().join("wasm/examples/python");
+    let requirements = here.join("requirements.txt");
+    let python = python_with(&["-r", &requirements.to_string_lossy()], "python");
+    plays(|module, transcript| {
+        let mut command = Command::new(&python);
+        command.arg(here.join("host.py")).args([module, transcript]);
+        command
+    });
+}
+
+#[test]
+fn go_plays_them() {
+    let program = folder("go").join("host");
+    run(Command::new("go")
+        .current_dir(root().join("wasm/examples/go"))
+        .args(["build", "-o"])
+        .arg(&program)
+        .arg("."));
+    plays(|module, transcript| {
+        let mut command = Command::new(&program);
+        command.args([module, transcript]);
+        command
+    });
+}
+
+#[test]
+fn java_plays_them() {
+    let (here, out) = (root().join("wasm/examples/java"), folder("java"));
+    let classpath = out.join("classpath");
+    let mut maven = Command::new("mvn");
+    maven
+        .current_dir(&here)
+        .args(["-q", "-B"])
+        .arg(format!("-Dout={}", out.display()));
+    maven
+        .arg("compile")
+        .arg("dependency:build-classpath")
+        .arg(format!("-Dmdep.outputFile={}", classpath.display()));
+    run(&mut maven);
+    let libraries = fs::read_to_string(&classpath).expect("maven wrote it");
+    // Chicory interprets: the recorded distributions alone would take minutes.
+    let text = fs::read_to_string(recordings()).expect("a transcript");
+    let quick = |line: &&str| {
+        std::env::var_os("NACRITE_FULL").is_some()
+            || ["choose_many", "\"observed\"", "\"share\""]
+                .iter()
+                .all(|word| !line.contains(word))
+    };
+    let quick: Vec<&str> = text.lines().filter(quick).collect();
+    let quick = written(
+        "recordings-without-distributions.txt",
+        &(quick.join("\n") + "\n"),
+    );
+    plays_these(&quick, |module, transcript| {
+        let mut command = Command::new("java");
+        command.arg("-cp").arg(format!(
+            "{}:{}",
+            out.join("classes").display(),
+            libraries.trim()
+        ));
+        command.arg("Host").args([module, transcript]);
+        command
+    });
+}
+
+#[test]
+fn c_plays_them() {
+    let build = root().join("wasm/examples/c/build.sh");
+    plays(|module, transcript| {
+        let program = folder("c").join(module.file_stem().expect("a file"));
+        run(Command::new("sh").arg(&build).arg(module).arg(&program));
+        let mut command = Command::new(program);
+        command.arg(transcript);
+        command
+    });
+}
