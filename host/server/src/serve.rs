@@ -263,8 +263,11 @@ async fn run(settings: Settings, start_empty: bool, metrics: Arc<Metrics>) -> Re
     if tokio::time::timeout(patience, http).await.is_err() {
         tracing::warn!(target: "nacrite", "some HTTP requests did not end in time");
     }
-    if let Ok(Ok(Err(error))) = tokio::time::timeout(Duration::from_secs(1), grpc).await {
-        tracing::warn!(target: "nacrite", "gRPC ended with an error: {error}");
+    if tokio::time::timeout(Duration::from_secs(1), grpc)
+        .await
+        .is_err()
+    {
+        tracing::warn!(target: "nacrite", "gRPC did not end in time");
     }
     tokio::task::spawn_blocking(|| opened.close())
         .await

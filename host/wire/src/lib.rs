@@ -54,18 +54,36 @@ pub struct Payload {
 /// A payload of this kind, encoded.
 #[must_use]
 pub fn encode(kind: &str, json: Vec<u8>) -> Bytes {
-    encode_with(
-        Metadata {
-            kind: kind.to_owned(),
-            ..Metadata::default()
-        },
-        json,
-    )
+    encode_with(of_kind(kind), json)
 }
 
 /// A payload with this metadata, encoded.
 #[must_use]
 pub fn encode_with(metadata: Metadata, json: Vec<u8>) -> Bytes {
+    payload(metadata, json).encode_to_vec().into()
+}
+
+/// A payload of this kind as it goes over a stream: encoded, behind the head of a gRPC message. Up to 4 GiB.
+#[must_use]
+pub fn frame(kind: &str, json: Vec<u8>) -> Bytes {
+    let payload = payload(of_kind(kind), json);
+    let length = payload.encoded_len();
+    let mut frame = Vec::with_capacity(HEAD + length);
+    // Not compressed.
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(length).expect("a message is shorter than 4 GiB"));
+    payload.encode(&mut frame).expect("a vector grows");
+    frame.into()
+}
+
+fn of_kind(kind: &str) -> Metadata {
+    Metadata {
+        kind: kind.to_owned(),
+        ..Metadata::default()
+    }
+}
+
+fn payload(metadata: Metadata, json: Vec<u8>) -> Payload {
     let body = Any {
         type_url: String::new(),
         value: json.into(),
@@ -74,9 +92,10 @@ pub fn encode_with(metadata: Metadata, json: Vec<u8>) -> Bytes {
         metadata: Some(metadata),
         body: Some(body),
     }
-    .encode_to_vec()
-    .into()
 }
+
+/// Bytes of the head of a gRPC message: whether it is compressed, and its length.
+const HEAD: usize = 5;
 
 /// Every stream that is open keeps two buffers of the first size: most of them are idle most of the time.
 fn small_buffers() -> BufferSettings {
@@ -142,6 +161,15 @@ mod tests {
         let payload = Payload::decode(encode("HealthCheckResponse", b"{}".to_vec())).unwrap();
         assert_eq!(payload.metadata.unwrap().kind, "HealthCheckResponse");
         assert_eq!(payload.body.unwrap().value, &b"{}"[..]);
+    }
+
+    #[test]
+    fn a_frame_is_its_length_and_the_payload() {
+        let encoded = encode("ServerCheckResponse", b"{}".to_vec());
+        let frame = frame("ServerCheckResponse", b"{}".to_vec());
+        let length = u8::try_from(encoded.len()).unwrap();
+        assert_eq!(frame[..HEAD], [0, 0, 0, 0, length]);
+        assert_eq!(frame[HEAD..], encoded[..]);
     }
 
     proptest::proptest! {

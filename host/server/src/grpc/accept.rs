@@ -2,15 +2,19 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use futures_util::StreamExt;
-use tokio::{net::TcpListener, sync::watch};
-use tonic::transport::Server;
+use hyper::{server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
 
 use super::{
     connection::{Connection, Transport},
     connections::Connections,
     liveness,
-    service::{BiRequestService, Calls, RequestService, Service},
+    service::{Calls, Service},
+    task::{Spawner, Task},
 };
 use crate::{http::handler::Served, metrics::grpc::RequestType};
 
@@ -53,100 +57,92 @@ pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Serves gRPC until `ended` is done.
-///
-/// # Errors
-/// What the transport says; the process must stop then.
 pub async fn serve(
     listener: TcpListener,
     limits: GrpcLimits,
     served: watch::Receiver<Option<Arc<Served>>>,
     connections: Arc<Connections>,
     ended: impl Future<Output = ()>,
-) -> Result<(), tonic::transport::Error> {
-    let watching = tokio::spawn(liveness::watch(connections.clone(), limits));
+) {
     let calls = Calls {
         served,
         connections: connections.clone(),
         limits,
     };
-    let accepted = futures_util::stream::unfold(listener, move |listener| {
-        let connections = connections.clone();
-        async move {
-            loop {
-                match listener.accept().await {
-                    Ok((stream, peer)) => {
-                        if !connections.enter(
-                            peer.ip(),
-                            limits.max_connections,
-                            limits.max_connections_per_address,
-                        ) {
-                            connections.metrics().grpc.connections_refused.inc();
-                            tracing::warn!(
-                                "a gRPC connection of {} was refused: too many",
-                                peer.ip()
-                            );
-                            continue;
-                        }
-                        // Pushes are small and must leave at once.
-                        let _ = stream.set_nodelay(true);
-                        return Some((
-                            Ok::<_, std::io::Error>(transport(stream, peer, &connections)),
-                            listener,
-                        ));
-                    }
-                    Err(error) => {
-                        tracing::warn!("no gRPC connection could be accepted: {error}");
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                    }
-                }
-            }
-        }
-    });
-    let serving = Server::builder()
-        .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(1 << 20)
-        .max_concurrent_streams(1_024)
-        .http2_max_header_list_size(64 << 10)
-        .http2_keepalive_interval(Some(Duration::from_secs(7_200)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
-        .add_service(RequestService(Service {
-            calls: calls.clone(),
-            streaming: false,
-        }))
-        .add_service(BiRequestService(Service {
-            calls,
-            streaming: true,
-        }))
-        .serve_with_incoming(accepted.boxed());
     tokio::select! {
-        result = serving => {
-            watching.abort();
-            result
-        }
-        () = ended => {
-            watching.abort();
-            Ok(())
+        () = accept(&listener, &calls) => {}
+        () = liveness::watch(connections, limits) => {}
+        () = ended => {}
+    }
+}
+
+/// Gives each transport a task of its own; runs until it is dropped.
+async fn accept(listener: &TcpListener, calls: &Calls) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let (connections, limits) = (&calls.connections, &calls.limits);
+                if !connections.enter(
+                    peer.ip(),
+                    limits.max_connections,
+                    limits.max_connections_per_address,
+                ) {
+                    connections.metrics().grpc.connections_refused.inc();
+                    tracing::warn!("a gRPC connection of {} was refused: too many", peer.ip());
+                    continue;
+                }
+                // Pushes are small and must leave at once.
+                let _ = stream.set_nodelay(true);
+                tokio::spawn(transport(stream, peer, calls.clone()));
+            }
+            Err(error) => {
+                tracing::warn!("no gRPC connection could be accepted: {error}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
         }
     }
 }
 
+/// What a transport does from now on.
 fn transport(
-    stream: tokio::net::TcpStream,
+    stream: TcpStream,
     peer: SocketAddr,
-    connections: &Arc<Connections>,
-) -> Transport {
+    calls: Calls,
+) -> impl Future<Output = ()> + Send + 'static {
+    let connections = &calls.connections;
     let ip = peer.ip().to_canonical();
     let id = format!("{}_{ip}_{}", connections.wall(), peer.port());
     // Before the core is there nobody is set up, so its number does not matter.
-    let conn = connections.new_conn();
-    let connection = Connection::new(
-        conn,
+    let connection = Arc::new(Connection::new(
+        connections.new_conn(),
         peer,
         id.into(),
         connections.now(),
         connections.clone(),
-    );
-    let connection = Arc::new(connection);
+    ));
     connections.expect_set_up(&connection);
-    Transport::new(stream, connection)
+    let spawner = Spawner::default();
+    let service = Service {
+        calls,
+        connection: connection.clone(),
+        spawner: spawner.clone(),
+    };
+    let served = http2::Builder::new(spawner.clone())
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(1 << 20)
+        .max_concurrent_streams(1_024)
+        .max_header_list_size(64 << 10)
+        .keep_alive_interval(Some(Duration::from_secs(7_200)))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .serve_connection(
+            TokioIo::new(Transport::new(stream, connection)),
+            service_fn(move |request| service.clone().call(request)),
+        );
+    let task = Task::new(served, spawner);
+    async move {
+        if let Err(error) = task.await {
+            tracing::debug!("the gRPC connection of {peer} ended: {error}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! One transport: its identity, its set-up, its way out, and the means to end it.
 
 use std::{
+    convert::Infallible,
     io,
     net::SocketAddr,
     pin::Pin,
@@ -8,21 +9,21 @@ use std::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
+use super::connections::Connections;
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body::{Body, Frame};
 use nacrite_core::node::input::{ConnDetails, ConnId};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     sync::{Notify, mpsc},
 };
-use tonic::transport::server::Connected;
-
-use super::connections::Connections;
 
 /// Bytes that may wait on one stream; beyond that a push fails and is tried again later.
 const MOST_WAITING: usize = 8 << 20;
@@ -106,6 +107,7 @@ impl Connection {
         OutStream {
             connection: self.clone(),
             receiver,
+            ended: false,
         }
     }
 
@@ -113,9 +115,9 @@ impl Connection {
         self.out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues bytes of a payload; whether there was room and a stream.
-    pub(super) fn send(&self, payload: Bytes, now: u64) -> bool {
-        let bytes = payload.len();
+    /// Queues a framed payload; whether there was room and a stream.
+    pub(super) fn send(&self, frame: Bytes, now: u64) -> bool {
+        let bytes = frame.len();
         let waiting = self.waiting.fetch_add(bytes, Ordering::AcqRel);
         if waiting == 0 {
             self.blocked.store(now, Ordering::Relaxed);
@@ -124,7 +126,7 @@ impl Connection {
             && self
                 .out()
                 .as_ref()
-                .is_some_and(|out| out.send(payload).is_ok());
+                .is_some_and(|out| out.send(frame).is_ok());
         if !sent {
             self.waiting.fetch_sub(bytes, Ordering::AcqRel);
         }
@@ -139,31 +141,43 @@ impl Connection {
     }
 }
 
-/// What is written to a client's stream.
+/// What is written to a client's stream: frames as they were queued, never copied, then gRPC's word for a good end.
 pub(super) struct OutStream {
     connection: Arc<Connection>,
     receiver: mpsc::UnboundedReceiver<Bytes>,
+    ended: bool,
 }
 
-impl futures_util::Stream for OutStream {
-    type Item = Result<Bytes, tonic::Status>;
+impl Body for OutStream {
+    type Data = Bytes;
+    type Error = Infallible;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let next = self.receiver.poll_recv(context);
-        if let Poll::Ready(Some(payload)) = &next {
-            let left = self
-                .connection
-                .waiting
-                .fetch_sub(payload.len(), Ordering::AcqRel)
-                - payload.len();
-            let blocked = if left == 0 {
-                0
-            } else {
-                self.connection.connections.now()
-            };
-            self.connection.blocked.store(blocked, Ordering::Relaxed);
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.ended {
+            return Poll::Ready(None);
         }
-        next.map(|payload| payload.map(Ok))
+        let Some(frame) = ready!(self.receiver.poll_recv(context)) else {
+            self.ended = true;
+            let status = (
+                HeaderName::from_static("grpc-status"),
+                HeaderValue::from_static("0"),
+            );
+            return Poll::Ready(Some(Ok(Frame::trailers(HeaderMap::from_iter([status])))));
+        };
+        let before = self
+            .connection
+            .waiting
+            .fetch_sub(frame.len(), Ordering::AcqRel);
+        let blocked = if before == frame.len() {
+            0
+        } else {
+            self.connection.connections.now()
+        };
+        self.connection.blocked.store(blocked, Ordering::Relaxed);
+        Poll::Ready(Some(Ok(Frame::data(frame))))
     }
 }
 
@@ -182,14 +196,6 @@ impl Transport {
 impl Drop for Transport {
     fn drop(&mut self) {
         self.connection.connections.ended(&self.connection);
-    }
-}
-
-impl Connected for Transport {
-    type ConnectInfo = Arc<Connection>;
-
-    fn connect_info(&self) -> Arc<Connection> {
-        self.connection.clone()
     }
 }
 

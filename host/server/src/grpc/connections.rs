@@ -200,7 +200,7 @@ impl Connections {
     /// Sends a push of the core's: rendered once, the same bytes for all.
     pub fn push(&self, drive: &Arc<Drive>, push: u64, body: &PushBody, conns: &[ConnId]) {
         let answer = grpc::push(&*drive.views, push, body, drive.clock.now().wall);
-        let payload = nacrite_wire::encode(answer.kind, answer.json);
+        let frame = nacrite_wire::frame(answer.kind, answer.json);
         let now = self.now();
         let found: Vec<(ConnId, Option<Arc<Connection>>)> = {
             let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
@@ -212,7 +212,7 @@ impl Connections {
         for (conn, connection) in found {
             // A connection that is gone is told to the core by its end.
             if let Some(connection) = connection
-                && !connection.send(payload.clone(), now)
+                && !connection.send(frame.clone(), now)
             {
                 drive.control(Input::Ack {
                     conn,
@@ -249,7 +249,7 @@ impl Connections {
                     let to = to.as_ref().map(|(ip, port)| (ip.as_str(), *port));
                     let answer = grpc::reset(self.next_detection(), &connection.id, to);
                     let sent =
-                        connection.send(nacrite_wire::encode(answer.kind, answer.json), self.now());
+                        connection.send(nacrite_wire::frame(answer.kind, answer.json), self.now());
                     tracing::info!(
                         "connection {} is asked to connect again{}",
                         connection.id,
@@ -284,7 +284,7 @@ impl Connections {
         locked(&self.asked).insert(number, sender);
         let question = grpc::client_config_metrics(number, keys);
         let sent = connection.send(
-            nacrite_wire::encode(question.kind, question.json),
+            nacrite_wire::frame(question.kind, question.json),
             self.now(),
         );
         let answer = if sent {

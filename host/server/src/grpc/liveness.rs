@@ -50,7 +50,7 @@ async fn round(connections: &Arc<Connections>, limits: &GrpcLimits) {
         let number = connections.next_detection();
         connection.detection.store(number, Ordering::Release);
         let answer = grpc::detection(number);
-        connection.send(nacrite_wire::encode(answer.kind, answer.json), now);
+        connection.send(nacrite_wire::frame(answer.kind, answer.json), now);
     }
     let end = tokio::time::Instant::now() + ANSWER;
     while tokio::time::Instant::now() < end {

@@ -5,12 +5,12 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
-    task::{Context, Poll},
     time::Instant,
 };
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
+use hyper::{body::Incoming, rt::Executor};
 use nacrite_core::{
     api::grpc::{self, GrpcAnswer, GrpcCall},
     node::input::{ConnDetails, Input, Origin},
@@ -19,14 +19,11 @@ use nacrite_wire::{Payload, PayloadCodec};
 use tonic::{
     Request, Response, Status, Streaming,
     body::Body,
-    server::{Grpc, NamedService, StreamingService, UnaryService},
+    metadata::GRPC_CONTENT_TYPE,
+    server::{Grpc, UnaryService},
 };
 
-use super::{
-    accept::GrpcLimits,
-    connection::{Connection, OutStream},
-    connections::Connections,
-};
+use super::{accept::GrpcLimits, connection::Connection, connections::Connections, task::Spawner};
 use crate::{http::handler::Served, plans::carry_out};
 
 /// What both calls need.
@@ -217,7 +214,7 @@ impl Calls {
         if connection.details.set(details).is_ok() && setup.wants_ack {
             let answer = grpc::setup_ack();
             connection.send(
-                nacrite_wire::encode(answer.kind, answer.json),
+                nacrite_wire::frame(answer.kind, answer.json),
                 self.connections.now(),
             );
         }
@@ -225,116 +222,60 @@ impl Calls {
     }
 }
 
-fn connection_of<T>(request: &Request<T>) -> Result<Arc<Connection>, Status> {
-    request
-        .extensions()
-        .get::<Arc<Connection>>()
-        .cloned()
-        .ok_or_else(|| Status::internal("the transport has no identity"))
+/// The calls of one transport, whose task does their work.
+#[derive(Clone)]
+pub(super) struct Service {
+    pub(super) calls: Calls,
+    pub(super) connection: Arc<Connection>,
+    pub(super) spawner: Spawner,
 }
 
-type Answered<T> = Pin<Box<dyn Future<Output = Result<Response<T>, Status>> + Send>>;
+impl Service {
+    /// Answers a call; other paths than the two are "unimplemented".
+    pub(super) async fn call(
+        self,
+        request: http::Request<Incoming>,
+    ) -> Result<http::Response<Body>, Infallible> {
+        Ok(match request.uri().path() {
+            nacrite_wire::REQUEST => {
+                let most = self.calls.limits.max_message;
+                let mut grpc =
+                    Grpc::new(PayloadCodec).apply_max_message_size_config(Some(most), None);
+                grpc.unary(self, request).await
+            }
+            nacrite_wire::STREAM => self.open(request),
+            path => Status::unimplemented(format!("there is no {path}")).into_http(),
+        })
+    }
+
+    /// `/BiRequestStream/requestBiStream`. Not by tonic, which would copy each push into a buffer of its stream.
+    fn open(self, request: http::Request<Incoming>) -> http::Response<Body> {
+        let most = self.calls.limits.max_message;
+        let stream = Streaming::new_request(PayloadCodec, request.into_body(), None, Some(most));
+        let out = self.connection.open_out();
+        self.spawner
+            .execute(self.calls.read(self.connection, stream));
+        let mut response = http::Response::new(Body::new(out));
+        response
+            .headers_mut()
+            .insert(http::header::CONTENT_TYPE, GRPC_CONTENT_TYPE);
+        response
+    }
+}
 
 /// `/Request/request`.
-#[derive(Clone)]
-pub(super) struct Unary(pub(super) Calls);
-
-impl UnaryService<Payload> for Unary {
+impl UnaryService<Payload> for Service {
     type Response = Bytes;
-    type Future = Answered<Bytes>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Status>> + Send>>;
 
     fn call(&mut self, request: Request<Payload>) -> Self::Future {
-        let calls = self.0.clone();
+        let Self {
+            calls, connection, ..
+        } = self.clone();
         Box::pin(async move {
-            let connection = connection_of(&request)?;
             Ok(Response::new(
                 calls.unary(&connection, request.into_inner()).await,
             ))
         })
     }
 }
-
-/// `/BiRequestStream/requestBiStream`.
-#[derive(Clone)]
-pub(super) struct Bidi(pub(super) Calls);
-
-impl StreamingService<Payload> for Bidi {
-    type Response = Bytes;
-    type ResponseStream = OutStream;
-    type Future = Answered<OutStream>;
-
-    fn call(&mut self, request: Request<Streaming<Payload>>) -> Self::Future {
-        let calls = self.0.clone();
-        Box::pin(async move {
-            let connection = connection_of(&request)?;
-            let out = connection.open_out();
-            tokio::spawn(calls.read(connection, request.into_inner()));
-            Ok(Response::new(out))
-        })
-    }
-}
-
-/// Both calls as a service of tonic's.
-#[derive(Clone)]
-pub(super) struct Service {
-    pub(super) calls: Calls,
-    pub(super) streaming: bool,
-}
-
-impl tower_service::Service<http::Request<Body>> for Service {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let Self { calls, streaming } = self.clone();
-        Box::pin(async move {
-            let most = calls.limits.max_message;
-            let mut grpc = Grpc::new(PayloadCodec).apply_max_message_size_config(Some(most), None);
-            Ok(if streaming {
-                grpc.streaming(Bidi(calls), request).await
-            } else {
-                grpc.unary(Unary(calls), request).await
-            })
-        })
-    }
-}
-
-/// `Request`.
-#[derive(Clone)]
-pub(super) struct RequestService(pub(super) Service);
-/// `BiRequestStream`.
-#[derive(Clone)]
-pub(super) struct BiRequestService(pub(super) Service);
-
-impl NamedService for RequestService {
-    const NAME: &'static str = "Request";
-}
-
-impl NamedService for BiRequestService {
-    const NAME: &'static str = "BiRequestStream";
-}
-
-macro_rules! delegate {
-    ($($name:ident),*) => {$(
-        impl tower_service::Service<http::Request<Body>> for $name {
-            type Response = http::Response<Body>;
-            type Error = Infallible;
-            type Future = <Service as tower_service::Service<http::Request<Body>>>::Future;
-
-            fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-                Poll::Ready(Ok(()))
-            }
-
-            fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-                self.0.call(request)
-            }
-        }
-    )*};
-}
-
-delegate!(RequestService, BiRequestService);
