@@ -324,19 +324,26 @@ impl Drive {
 
     /// Tells the node something that is no request.
     pub fn control(self: &Arc<Self>, input: Input) {
-        self.queues.push_control(queues::Control::Input(input));
+        self.controls([input]);
+    }
+
+    /// Tells the node several things that are no requests, in this order.
+    pub fn controls(self: &Arc<Self>, inputs: impl IntoIterator<Item = Input>) {
+        self.queues
+            .push_controls(inputs.into_iter().map(queues::Control::Input));
         self.run();
     }
 
     /// The log writer has persisted up to this number.
     pub fn persisted(self: &Arc<Self>, number: u64) {
-        self.queues.push_control(queues::Control::Persisted(number));
+        self.queues
+            .push_controls([queues::Control::Persisted(number)]);
         self.run();
     }
 
     /// The state store is durable up to this index.
     pub fn durable(self: &Arc<Self>, index: u64) {
-        self.queues.push_control(queues::Control::Durable(index));
+        self.queues.push_controls([queues::Control::Durable(index)]);
         self.run();
     }
 

@@ -83,8 +83,8 @@ impl Queues {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn push_control(&self, control: Control) {
-        self.lock().control.push_back(control);
+    pub(super) fn push_controls(&self, controls: impl IntoIterator<Item = Control>) {
+        self.lock().control.extend(controls);
     }
 
     /// Whether there was room.
@@ -166,9 +166,7 @@ mod tests {
     #[test]
     fn control_goes_first_and_is_never_refused() {
         let queues = Queues::new(QueueLimits { count: 0, bytes: 0 });
-        for number in 0..300 {
-            queues.push_control(Control::Persisted(number));
-        }
+        queues.push_controls((0..300).map(Control::Persisted));
         assert!(!queues.push_request(request(0)));
         assert_eq!(queues.take(256).0.len(), 256);
         assert_eq!(queues.take(256).0.len(), 44);

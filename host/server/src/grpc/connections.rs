@@ -38,6 +38,8 @@ pub struct Connections {
     fresh: Mutex<VecDeque<(u64, Weak<Connection>)>>,
     /// Questions to clients whose answers are wanted.
     asked: Mutex<HashMap<u64, oneshot::Sender<Bytes>>>,
+    /// Acknowledgements on their way to the core.
+    acks: Mutex<Vec<Input>>,
     next_detection: AtomicU64,
     next_conn: AtomicU64,
 }
@@ -73,6 +75,7 @@ impl Connections {
             counts: Mutex::default(),
             fresh: Mutex::default(),
             asked: Mutex::default(),
+            acks: Mutex::default(),
             next_detection: AtomicU64::new(FIRST_DETECTION),
             next_conn: AtomicU64::new(1),
         })
@@ -221,6 +224,24 @@ impl Connections {
                 });
             }
         }
+    }
+
+    /// A client answered a push. The core hears of it together with those that the transports which can be read now
+    /// have to say: a wave's acknowledgements come at once, and a batch of the core's costs more than what is in it.
+    pub(super) fn acknowledged(self: &Arc<Self>, ack: Input) {
+        let mut acks = locked(&self.acks);
+        acks.push(ack);
+        if acks.len() > 1 {
+            return;
+        }
+        let connections = self.clone();
+        tokio::spawn(async move {
+            tokio::task::yield_now().await;
+            let acks = std::mem::take(&mut *locked(&connections.acks));
+            if let Some(drive) = connections.drive() {
+                drive.controls(acks);
+            }
+        });
     }
 
     /// Ends a transport.

@@ -169,13 +169,11 @@ impl Calls {
             if self.connections.answered(push, &body) {
                 continue;
             }
-            if let Some(drive) = self.connections.drive() {
-                drive.control(Input::Ack {
-                    conn: connection.conn,
-                    push,
-                    outcome,
-                });
-            }
+            self.connections.acknowledged(Input::Ack {
+                conn: connection.conn,
+                push,
+                outcome,
+            });
         }
         // A client that ends its stream cannot be pushed to: the reference ends the connection with it.
         connection.close();
