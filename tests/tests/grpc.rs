@@ -1,14 +1,16 @@
-//! gRPC against a real server: every kind of request is answered, and what a broken or hostile client does stays its own
-//! matter. Not here: many connections at once (`crowd`), beside which no bound on time would hold.
+//! gRPC against a real server: what a broken or hostile client does stays its own matter. Every kind of message is in `catalogue`. Not here: many
+//! connections at once (`crowd`), beside which no bound on time would hold.
 
-use std::collections::BTreeSet;
+#[path = "grpc/catalogue.rs"]
+mod catalogue;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use nacrite_tests::bodies::{config, instance, named};
+use nacrite_tests::bodies::{instance, named};
 use nacrite_tests::grpc::{Answer, Client, PATIENCE, framed};
 use nacrite_tests::server::{Server, Setup};
 use serde_json::{Value, json};
@@ -21,179 +23,6 @@ fn server(more: &[&str]) -> (tempfile::TempDir, Server) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Setup::new(&folder.path().join("data")).with(more).start();
     (folder, server)
-}
-
-/// Asks for every kind and remembers which.
-struct Asking<'a> {
-    client: &'a Client,
-    asked: BTreeSet<String>,
-}
-
-impl Asking<'_> {
-    /// Asks; the answer must be of the kind that the catalogue names, and say success.
-    async fn done(&mut self, kind: &str, body: &Value) -> Value {
-        let answer = self.client.ask(kind, body).await;
-        let route = nacrite_core::api::grpc::routes().find(|r| r.kind == kind);
-        let route = route.unwrap_or_else(|| panic!("{kind} is not in the catalogue"));
-        assert_eq!(answer.kind, route.answer, "{}", answer.body);
-        assert_eq!(answer.body["resultCode"], 200, "{kind}: {}", answer.body);
-        assert_eq!(answer.body["success"], true, "{kind}");
-        self.asked.insert(kind.to_owned());
-        answer.body
-    }
-}
-
-#[tokio::test]
-async fn every_kind_of_request_is_answered_and_its_pushes_come() {
-    let (_folder, server) = server(&[]);
-    let mut watcher = Client::ready(server.port()).await;
-    let client = Client::ready(server.port()).await;
-    let mut asking = Asking {
-        client: &client,
-        asked: BTreeSet::new(),
-    };
-
-    asking.done("HealthCheckRequest", &json!({})).await;
-    let registered = named(
-        "a",
-        json!({"type": "registerInstance", "instance": instance(1)}),
-    );
-    asking.done("InstanceRequest", &registered).await;
-    let batch = named(
-        "b",
-        json!({"type": "batchRegisterInstance", "instances": [instance(1), instance(2)]}),
-    );
-    asking.done("BatchInstanceRequest", &batch).await;
-    let mut lasting = instance(3);
-    lasting["ephemeral"] = false.into();
-    let lasting = named(
-        "c",
-        json!({"type": "registerInstance", "instance": lasting}),
-    );
-    asking.done("PersistentInstanceRequest", &lasting).await;
-    let found = asking
-        .done(
-            "ServiceQueryRequest",
-            &named("b", json!({"cluster": "", "healthyOnly": true})),
-        )
-        .await;
-    assert_eq!(
-        found["serviceInfo"]["hosts"].as_array().map(Vec::len),
-        Some(2),
-        "{found}"
-    );
-    let list = named("", json!({"pageNo": 1, "pageSize": 10}));
-    let list = asking.done("ServiceListRequest", &list).await;
-    assert_eq!(
-        (&list["count"], &list["serviceNames"]),
-        (&3.into(), &json!(["a", "b", "c"]))
-    );
-    let subscribed = named("a", json!({"subscribe": true, "clusters": ""}));
-    let told = asking.done("SubscribeServiceRequest", &subscribed).await;
-    assert_eq!(told["serviceInfo"]["hosts"][0]["port"], 1);
-
-    let pattern = "public>>DEFAULT_GROUP>>fuzzy*";
-    let watch = json!({
-        "groupKeyPattern": pattern, "namespace": "public", "receivedGroupKeys": [],
-        "watchType": "WATCH", "initializing": true,
-    });
-    asking.done("NamingFuzzyWatchRequest", &watch).await;
-    watcher.ask("NamingFuzzyWatchRequest", &watch).await;
-    let synced = watcher.push("NamingFuzzyWatchSyncRequest").await;
-    assert_eq!(synced["syncType"], "FINISH_FUZZY_WATCH_INIT_NOTIFY");
-    let fuzzy = named(
-        "fuzzy-1",
-        json!({"type": "registerInstance", "instance": instance(1)}),
-    );
-    asking.done("InstanceRequest", &fuzzy).await;
-    let changed = watcher.push("NamingFuzzyWatchChangeNotifyRequest").await;
-    assert_eq!(
-        (&changed["serviceKey"], &changed["changedType"]),
-        (
-            &"public@@DEFAULT_GROUP@@fuzzy-1".into(),
-            &"ADD_SERVICE".into()
-        )
-    );
-
-    let listen =
-        json!({"listen": true, "configListenContexts": [config("one", json!({"md5": ""}))]});
-    watcher.ask("ConfigBatchListenRequest", &listen).await;
-    watcher.ask("ConfigFuzzyWatchRequest", &watch).await;
-    let synced = watcher.push("ConfigFuzzyWatchSyncRequest").await;
-    assert_eq!(synced["syncType"], "FINISH_FUZZY_WATCH_INIT_NOTIFY");
-    asking.done("ConfigFuzzyWatchRequest", &watch).await;
-    asking
-        .done(
-            "ConfigPublishRequest",
-            &config("one", json!({"content": "x", "additionMap": {}})),
-        )
-        .await;
-    let notified = watcher.push("ConfigChangeNotifyRequest").await;
-    assert_eq!(
-        (
-            &notified["dataId"],
-            notified.get("tenant").is_none_or(|t| t == "")
-        ),
-        (&"one".into(), true),
-        "the spelling of the listener is kept"
-    );
-    let changed = asking.done("ConfigBatchListenRequest", &listen).await;
-    assert_eq!(changed["changedConfigs"][0]["dataId"], "one");
-    asking
-        .done(
-            "ConfigPublishRequest",
-            &config("fuzzy-2", json!({"content": "y"})),
-        )
-        .await;
-    let changed = watcher.push("ConfigFuzzyWatchChangeNotifyRequest").await;
-    assert_eq!(
-        (&changed["groupKey"], &changed["changeType"]),
-        (
-            &"fuzzy-2+DEFAULT_GROUP+public".into(),
-            &"CONFIG_CHANGED".into()
-        )
-    );
-    let read = asking
-        .done("ConfigQueryRequest", &config("one", json!({})))
-        .await;
-    assert_eq!(
-        (&read["content"], &read["contentType"]),
-        (&"x".into(), &"text".into())
-    );
-    asking
-        .done("ConfigRemoveRequest", &config("one", json!({})))
-        .await;
-    let gone = client
-        .ask("ConfigQueryRequest", &config("one", json!({})))
-        .await;
-    assert_eq!((gone.code(), &gone.body["lastModified"]), (300, &0.into()));
-
-    let lock = json!({"key": "k", "expiredTime": 5_000, "params": {}, "lockType": "NACOS_LOCK"});
-    let lock = json!({"lockInstance": lock, "lockOperationEnum": "ACQUIRE"});
-    let taken = asking.done("LockOperationRequest", &lock).await;
-    assert_eq!(taken["result"], true);
-    let again = watcher.ask("LockOperationRequest", &lock).await;
-    assert_eq!(again.body["result"], false, "a lock has one holder");
-
-    // Members only: refused on this port, whoever asks.
-    for kind in ["ServerLoaderInfoRequest", "ServerReloadRequest"] {
-        let refused = client.ask(kind, &json!({})).await;
-        assert_eq!(
-            (refused.code(), refused.kind.as_str()),
-            (502, "ErrorResponse"),
-            "{kind}"
-        );
-        asking.asked.insert(kind.to_owned());
-    }
-
-    let all: BTreeSet<String> = nacrite_core::api::grpc::routes()
-        .map(|r| r.kind.to_owned())
-        .collect();
-    assert_eq!(
-        asking.asked, all,
-        "each kind of the catalogue has its exchange here"
-    );
-    println!("{} kinds of requests, each with an exchange", all.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -390,6 +219,101 @@ async fn bystander_waits(client: &Client, during: Duration) -> Duration {
 /// Beside a debug server on a busy machine.
 const TOLERABLE: Duration = Duration::from_secs(5);
 
+/// A frame of HTTP/2.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a short frame");
+    let mut frame = length.to_be_bytes()[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// Connects and writes this after the preface of HTTP/2.
+fn raw(port: u16, bytes: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(("127.0.0.1", port + 1_000)).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("an option");
+    stream
+        .write_all(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", bytes].concat())
+        .expect("a write");
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sends_half_a_frame_is_closed_and_nobody_else() {
+    let limits = [
+        "--grpc-setup-timeout-ms",
+        "1000",
+        "--grpc-idle-timeout-ms",
+        "1000",
+    ];
+    let (_folder, server) = server(&limits);
+    let port = server.port();
+    let mut bystander = Client::ready(port).await;
+
+    // 100 bytes are promised, 3 come: of the first frame, and of a client's that was set up before.
+    let settings = &frame(4, 0, 0, &[0; 100])[..12];
+    let mut halves: Vec<TcpStream> = (0..20).map(|_| raw(port, settings)).collect();
+    let mut headers = Vec::new();
+    for (name, value) in [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/BiRequestStream/requestBiStream"),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+    ] {
+        // Literal, not indexed, not compressed (RFC 7541, 6.2.2).
+        headers.push(0);
+        for text in [name, value] {
+            headers.push(u8::try_from(text.len()).expect("a short text"));
+            headers.extend(text.as_bytes());
+        }
+    }
+    let set_up = framed("ConnectionSetupRequest", br#"{"abilityTable":{}}"#);
+    let mut wire = frame(4, 0, 0, &[]);
+    wire.extend(frame(1, 4, 1, &headers));
+    wire.extend(frame(0, 0, 1, &set_up));
+    wire.extend(&frame(0, 0, 1, &[0; 100])[..12]);
+    halves.push(raw(port, &wire));
+
+    let begun = Instant::now();
+    let ends: Vec<(Vec<u8>, Duration)> = tokio::task::spawn_blocking(move || {
+        halves
+            .iter_mut()
+            .map(|half| {
+                let mut answer = Vec::new();
+                match half.read_to_end(&mut answer) {
+                    Ok(_) => {}
+                    Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => {}
+                    Err(e) => panic!("half a frame is not waited for for ever: {e}"),
+                }
+                (answer, begun.elapsed())
+            })
+            .collect()
+    })
+    .await
+    .expect("all are closed");
+    let (told, last) = ends.last().expect("there are some");
+    let told = String::from_utf8_lossy(told);
+    for kind in ["SetupAckRequest", "ClientDetectionRequest"] {
+        assert!(told.contains(kind), "the last was a client: {told}");
+    }
+    assert!(*last >= Duration::from_secs(5), "its answer was waited for");
+    assert!(!bystander.is_closed());
+    assert_eq!(
+        bystander.ask("HealthCheckRequest", &json!({})).await.code(),
+        0
+    );
+    assert!(
+        bystander.arrived_of(&["ClientDetectionRequest"]) > 0,
+        "it was as silent, but answered"
+    );
+    println!(
+        "half a frame was closed after {:?}, a client's after {last:?}",
+        ends[0].1
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hostile_clients_do_not_touch_others() {
     let (_folder, server) = server(&["--grpc-write-timeout-ms", "1000"]);
@@ -413,10 +337,7 @@ async fn hostile_clients_do_not_touch_others() {
     // Half a frame, then nothing: 100 bytes of SETTINGS are promised, 3 come.
     let mut halves = Vec::new();
     for _ in 0..50 {
-        let mut half = TcpStream::connect(("127.0.0.1", port + 1_000)).expect("a connection");
-        half.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x64\x04\0\0\0\0\0abc")
-            .expect("a write");
-        halves.push(half);
+        halves.push(raw(port, &frame(4, 0, 0, &[0; 100])[..12]));
     }
     assert!(bystander_waits(&bystander, Duration::from_millis(300)).await < TOLERABLE);
 

@@ -173,6 +173,7 @@ async fn run(settings: Settings, start_empty: bool, metrics: Arc<Metrics>) -> Re
         max_connections_per_address: settings.grpc.max_connections_per_address,
         max_early: settings.grpc.max_early_requests,
         early_wait: settings.grpc.early_request_timeout_ms,
+        set_up_within: settings.grpc.setup_timeout_ms,
         idle: settings.grpc.idle_timeout_ms,
         blocked: settings.grpc.write_timeout_ms,
     };

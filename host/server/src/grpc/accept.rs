@@ -31,6 +31,8 @@ pub struct GrpcLimits {
     pub max_early: usize,
     /// How long they wait.
     pub early_wait: Duration,
+    /// Time after which a transport that is not set up is closed.
+    pub set_up_within: Duration,
     /// Silence after which a client is asked whether it is there.
     pub idle: Duration,
     /// Time after which a stream that cannot be written is given up.

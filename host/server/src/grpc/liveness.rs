@@ -14,9 +14,6 @@ const EVERY: Duration = Duration::from_secs(3);
 /// Time for its answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// A transport that is not set up by then is of no client: those do it right after they connect.
-const SET_UP_WITHIN: Duration = Duration::from_secs(60);
-
 /// Watches all connections; runs until the process ends.
 pub(super) async fn watch(connections: Arc<Connections>, limits: GrpcLimits) {
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -27,7 +24,7 @@ pub(super) async fn watch(connections: Arc<Connections>, limits: GrpcLimits) {
 }
 
 async fn round(connections: &Arc<Connections>, limits: &GrpcLimits) {
-    for connection in connections.overdue(SET_UP_WITHIN) {
+    for connection in connections.overdue(limits.set_up_within) {
         tracing::debug!("closing {}: it was never set up", connection.id);
         connection.close();
     }

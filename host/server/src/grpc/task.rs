@@ -209,7 +209,7 @@ mod tests {
         let task = Task::new(std::future::ready(()), spawner.clone());
         spawner.execute(async move {
             let _own = own;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         });
         drop((task, spawner));
         assert!(alive.upgrade().is_none());

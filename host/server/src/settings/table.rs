@@ -247,6 +247,8 @@ sections! {
         max_early_requests: usize = 64, in 0..=10_000;
         /// Time that such requests wait.
         early_request_timeout_ms: Duration = secs(3), in ms(0)..=secs(30);
+        /// Time in which a connection must be set up, then it is closed: clients do it right after they connect.
+        setup_timeout_ms: Duration = secs(60), in secs(1)..=secs(3_600);
         /// Time without a message after which a client is asked whether it lives.
         idle_timeout_ms: Duration = secs(20), in secs(1)..=secs(3_600);
         /// Time that a stream may refuse to be written, then it is closed.
