@@ -308,6 +308,11 @@ impl From<Refusal> for Fault {
                 20_005,
                 format!("the policy in force has revision {revision}"),
             ),
+            Refusal::Failed(text) => Self::detail(
+                500,
+                30_000,
+                format!("the server failed at this request: {text}"),
+            ),
         }
     }
 }

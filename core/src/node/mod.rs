@@ -19,6 +19,7 @@ pub mod op;
 pub mod output;
 mod questions;
 pub mod reply;
+mod secrets;
 mod snapshot;
 mod step;
 
@@ -50,6 +51,10 @@ use crate::{
 
 /// Number of the shape of [`Input`] and [`Output`]: recordings and engines of another number are refused.
 pub const SCHEMA: u32 = 2;
+
+/// Number of what a node's state holds, grown with it: an engine takes over from one of its own number or an older one,
+/// since a newer one's state holds what it does not know.
+pub const STATE: u32 = 1;
 
 /// While requests are refused, how often the silence of UDP subscribers is excused, milliseconds: more often than any
 /// of them can time out.

@@ -130,6 +130,9 @@ pub enum Refusal {
     LimitReached(String),
     /// The policy in force has another revision: this one, or 0 for none.
     PolicyConflict(u64),
+    /// The core failed at this request; its state is as if the request had not come. Said by hosts that contain faults,
+    /// never by a node itself.
+    Failed(String),
 }
 
 /// A subscriber of a service.

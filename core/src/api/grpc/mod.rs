@@ -151,6 +151,9 @@ impl From<Refusal> for Refused {
             Refusal::PolicyConflict(revision) => {
                 Self::new(409, format!("the policy in force has revision {revision}"))
             }
+            Refusal::Failed(text) => {
+                Self::new(500, format!("the server failed at this request: {text}"))
+            }
         }
     }
 }

@@ -222,6 +222,7 @@ fn variants_of_refusal_keep_their_numbers() {
         "TooManyMatches",
         "LimitReached",
         "PolicyConflict",
+        "Failed",
     ];
     assert_eq!(variants::<Refusal>(), expected);
 }
