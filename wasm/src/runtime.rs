@@ -1,13 +1,51 @@
 //! What a module needs that has no standard library: an allocator, and what to do on a panic.
 
+#![expect(unsafe_code, reason = "an allocator, in a module without threads")]
+
 use core::{
+    alloc::{GlobalAlloc, Layout},
     fmt::{self, Write as _},
     panic::PanicInfo,
     sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed},
 };
 
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ALLOCATOR: Counted = Counted;
+
+/// Bytes that are allocated.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes that are allocated now.
+pub(crate) fn live() -> usize {
+    LIVE.load(Relaxed)
+}
+
+/// The allocator, with a count of what it has given out: a host that knows it can tell memory in use from memory that
+/// only cannot be given back.
+struct Counted;
+
+// SAFETY: every call is passed on as it is.
+unsafe impl GlobalAlloc for Counted {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE.store(LIVE.load(Relaxed) + layout.size(), Relaxed);
+        unsafe { dlmalloc::GlobalDlmalloc.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        LIVE.store(LIVE.load(Relaxed) + layout.size(), Relaxed);
+        unsafe { dlmalloc::GlobalDlmalloc.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, address: *mut u8, layout: Layout) {
+        LIVE.store(LIVE.load(Relaxed) - layout.size(), Relaxed);
+        unsafe { dlmalloc::GlobalDlmalloc.dealloc(address, layout) }
+    }
+
+    unsafe fn realloc(&self, address: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        LIVE.store(LIVE.load(Relaxed) + size - layout.size(), Relaxed);
+        unsafe { dlmalloc::GlobalDlmalloc.realloc(address, layout, size) }
+    }
+}
 
 /// Where a panic's message is written: a fixed place, because a panic may be about memory.
 static MESSAGE: [AtomicU8; 1024] = [const { AtomicU8::new(0) }; 1024];

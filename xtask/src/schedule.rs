@@ -11,10 +11,16 @@ use crate::counts::{self, Counts};
 use crate::process::{End, run_logged, tail};
 use crate::stages::{Lane, Needs, STAGES, Stage};
 use crate::workspace::{cargo, has_program, own_binary, root, target_folder};
-use crate::{Failure, packages, process};
+use crate::{Failure, packages, process, wasm};
 
 /// Stages of the waiting lane that run at once.
 const WAITING_AT_ONCE: usize = 4;
+
+/// The stage that builds the modules, which comes before the build.
+const MODULES: &str = "wasm";
+
+/// The stage that compares with recordings of real servers: like the client suites, on both engines with `--full`.
+const GOLDEN: &str = "golden";
 
 /// What became of a stage.
 struct Outcome {
@@ -146,6 +152,10 @@ impl Run {
         let needs_build = chosen.iter().any(|s| s.needs != Needs::Nothing);
         let (built, ready) = thread::scope(|scope| {
             let ready = scope.spawn(|| suites.is_empty() || self.prepare(&suites));
+            // First: the server embeds the module.
+            for stage in chosen.iter().filter(|stage| stage.name == MODULES) {
+                self.stage(stage);
+            }
             let built = !needs_build || self.build();
             // Waiting stages could start while suites are still being fetched, but that takes less than the build.
             (built, ready.join().unwrap_or(false))
@@ -186,6 +196,7 @@ impl Run {
             }
             lane(Lane::Computing)
                 .into_iter()
+                .filter(|stage| stage.name != MODULES)
                 .for_each(|stage| self.stage(stage));
         });
         lane(Lane::Alone)
@@ -197,6 +208,7 @@ impl Run {
         let mut command = cargo();
         // All targets at once: one unification of features, one set of artefacts for every stage.
         command.args(["build", "--workspace", "--all-targets"]);
+        wasm::embed(&mut command);
         self.step("build", &mut command, 40, |_| Counts {
             passed: 1,
             ..Counts::default()
@@ -241,9 +253,16 @@ impl Run {
             if stage.tests.contains(&"planted") {
                 command.args(["--features", "nacrite-tests/planted"]);
             }
+            wasm::embed(&mut command);
             count = counts::of_cargo_test;
         }
         self.step(stage.name, &mut command, stage.minutes, count);
+        if self.full && (stage.needs == Needs::Clients || stage.name == GOLDEN) {
+            let mut again = own_command("0");
+            again.args(stage.xtask).args(["--engine", "wasm"]);
+            let name = format!("{}-wasm", stage.name);
+            self.step(name.leak(), &mut again, stage.minutes, count);
+        }
     }
 
     /// Runs one command with its log; whether it passed.

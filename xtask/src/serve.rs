@@ -11,14 +11,14 @@ use crate::{Failure, process, wasm};
 /// # Errors
 /// When the build fails or the server cannot be started.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
-    process::run(cargo().args(["build", "--release", "--package", "nacrite"]))?;
-    // The server runs natively without them, so a machine that cannot build them is told so and goes on.
-    if let Err(why) = wasm::wasm() {
-        println!(
-            "WebAssembly modules left out: {}",
-            why.lines().next().unwrap_or_default()
-        );
-    }
+    modules();
+    let mut server = cargo();
+    process::run(wasm::embed(server.args([
+        "build",
+        "--release",
+        "--package",
+        "nacrite",
+    ])))?;
     let data = root().join("data");
     println!();
     println!(
@@ -42,13 +42,24 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     Err(format!("the server cannot be started: {failed}"))
 }
 
-/// Builds the workspace.
+/// Builds the modules. The server runs natively without them, so a machine that cannot build them is told so.
+fn modules() {
+    if let Err(why) = wasm::wasm() {
+        println!(
+            "WebAssembly modules left out: {}",
+            why.lines().next().unwrap_or_default()
+        );
+    }
+}
+
+/// Builds the workspace, with the modules if this machine can.
 ///
 /// # Errors
 /// When cargo does.
 pub(crate) fn build(release: bool) -> Result<(), Failure> {
+    modules();
     let mut command = cargo();
-    command.args(["build", "--workspace"]);
+    wasm::embed(command.args(["build", "--workspace"]));
     if release {
         command.arg("--release");
     }
@@ -61,15 +72,22 @@ pub(crate) fn build(release: bool) -> Result<(), Failure> {
 /// When it cannot be built or ends with another status than 0.
 pub(crate) fn bench(arguments: &[String]) -> Result<(), Failure> {
     // The program measures the server that lies beside it.
-    process::run(cargo().args(["build", "--release", "--package", "nacrite"]))?;
-    let bench = [
+    modules();
+    let mut server = cargo();
+    process::run(wasm::embed(server.args([
+        "build",
+        "--release",
+        "--package",
+        "nacrite",
+    ])))?;
+    let mut bench = cargo();
+    bench.args([
         "run",
         "--release",
         "--package",
         "nacrite-tests",
         "--bin",
         "bench",
-        "--",
-    ];
-    process::run(cargo().args(bench).args(arguments))
+    ]);
+    process::run(wasm::embed(&mut bench).arg("--").args(arguments))
 }

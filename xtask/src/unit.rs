@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use crate::workspace::cargo;
-use crate::{Failure, process};
+use crate::{Failure, process, wasm};
 
 /// The crate whose test programs are stages.
 const STAGED: &str = "nacrite-tests";
@@ -32,8 +32,10 @@ pub(crate) fn unit() -> Result<(), Failure> {
     for name in integration_tests(&metadata) {
         command.args(["--test", &name]);
     }
-    let tests = process::run(&mut command);
-    let examples = process::run(cargo().args(["test", "--workspace", "--no-fail-fast", "--doc"]));
+    let tests = process::run(wasm::embed(&mut command));
+    let mut examples = cargo();
+    examples.args(["test", "--workspace", "--no-fail-fast", "--doc"]);
+    let examples = process::run(wasm::embed(&mut examples));
     tests.and(examples)
 }
 

@@ -39,6 +39,15 @@ const EXAMPLES: &[&str] = &[
     "least_latency_by_zone",
 ];
 
+/// Where the modules of the server's wasm engine are after `wasm`: `engine.wasm`, `engine.cwasm` compiled for this
+/// machine, and `planted.wasm`, which fails when a test asks it to.
+pub(crate) fn engine_folder() -> PathBuf {
+    target().join("wasm").join("engine")
+}
+
+/// Bytes of the engine module with brotli, at most.
+const MOST_BROTLI: usize = 350_000;
+
 /// Where cargo leaves the module of the features built last; the engine's stays there.
 fn built_module() -> PathBuf {
     target()
@@ -51,6 +60,17 @@ fn built_module() -> PathBuf {
 /// Where a finished module is after `wasm`.
 fn finished(name: &str) -> PathBuf {
     target().join("wasm").join(name)
+}
+
+/// What makes cargo embed the engine module in the server, once it is there; nothing before.
+pub(crate) fn embed(command: &mut Command) -> &mut Command {
+    if engine_folder().join("engine.cwasm").is_file() {
+        // Cargo wants an absolute path: the compiler runs in each package's own folder.
+        command
+            .env("CORE_MODULE_DIR", engine_folder())
+            .args(["--features", "nacrite/embed"]);
+    }
+    command
 }
 
 /// Builds the core and the modules for wasm32 and prints the modules' sizes.
@@ -84,9 +104,8 @@ pub(crate) fn wasm() -> Result<(), Failure> {
         strip(&built, &finished(&format!("examples/{name}.wasm")))?;
         weigh(&finished(&format!("examples/{name}.wasm")))?;
     }
-    module("engine")?;
-    weigh(&built_module())?;
-    println!("8 passed, 0 failed");
+    engine(&module)?;
+    println!("10 passed, 0 failed");
     Ok(())
 }
 
@@ -141,6 +160,72 @@ fn weigh(module: &Path) -> Result<usize, Failure> {
     let (whole, packed) = (raw.len(), gzip.stdout.len());
     println!("{}: {whole} bytes, {packed} with gzip", module.display());
     Ok(packed)
+}
+
+/// The engine modules, and the machine code of the one that is shipped.
+fn engine(build: &dyn Fn(&str) -> Result<(), Failure>) -> Result<(), Failure> {
+    let folder = engine_folder();
+    fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    // The module itself last, so that it is what lies where cargo leaves it.
+    for (feature, name) in [("planted-fault", "planted.wasm"), ("engine", "engine.wasm")] {
+        build(feature)?;
+        take_over(&built_module(), &folder.join(name))?;
+    }
+    let module = folder.join("engine.wasm");
+    let fresh = folder.join("engine.cwasm.new");
+    process::run(Command::new(precompile()?).args([&module, &fresh]))?;
+    take_over(&fresh, &folder.join("engine.cwasm"))?;
+    let raw = fs::read(&module).map_err(|e| format!("{}: {e}", module.display()))?;
+    let (gzip, brotli) = (packed("gzip", &["-9", "-c"], &module), brotli(&module));
+    let said = |size: Option<usize>| size.map_or("unknown".to_owned(), |n| format!("{n} bytes"));
+    println!(
+        "{}: {} bytes, {} with gzip, {} with brotli",
+        module.display(),
+        raw.len(),
+        said(gzip),
+        said(brotli)
+    );
+    if let Some(size) = brotli.filter(|size| *size > MOST_BROTLI) {
+        return Err(format!(
+            "the module packs to {size} bytes; {MOST_BROTLI} are allowed"
+        ));
+    }
+    Ok(())
+}
+
+/// Builds the program that compiles modules beforehand, out of the very libraries that the workspace's build needs anyway:
+/// as an example, because then features unify as in a build of all targets.
+fn precompile() -> Result<PathBuf, Failure> {
+    process::run(cargo().args(["build", "--workspace", "--example", "precompile"]))?;
+    Ok(target().join("debug").join("examples").join("precompile"))
+}
+
+/// Copies a file if it differs, so that what depends on it is built again only then.
+fn take_over(from: &Path, to: &Path) -> Result<(), Failure> {
+    let new = fs::read(from).map_err(|e| format!("{}: {e}", from.display()))?;
+    if fs::read(to).is_ok_and(|old| old == new) {
+        return Ok(());
+    }
+    fs::write(to, new).map_err(|e| format!("{}: {e}", to.display()))
+}
+
+/// With brotli's own program, or with node, which the client suites need anyway.
+fn brotli(file: &Path) -> Option<usize> {
+    let script = "process.stdout.write(require('zlib').brotliCompressSync(require('fs').readFileSync(process.argv[1])))";
+    packed("brotli", &["-q", "11", "-c"], file).or_else(|| packed("node", &["-e", script], file))
+}
+
+/// Bytes of a file as this program packs it.
+fn packed(program: &str, arguments: &[&str], file: &Path) -> Option<usize> {
+    let mut command = Command::new(program);
+    let out = command
+        .args(arguments)
+        .arg(file)
+        .stderr(Stdio::null())
+        .output();
+    out.ok()
+        .filter(|out| out.status.success())
+        .map(|out| out.stdout.len())
 }
 
 fn find_or_install() -> Result<Toolchain, Failure> {
@@ -283,3 +368,7 @@ mod tests {
         assert_eq!(without_custom(b"\0asm"), None);
     }
 }
+}
+
+/// The engine modules, and the machine code of the one that is shipped.
+fn engine(build: &dyn Fn(&str) -> Result<(), Failure>) -> Result<(), Failure> {

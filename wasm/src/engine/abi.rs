@@ -6,7 +6,7 @@
 
 use core::cell::RefCell;
 
-use nacrite_core::node::{Damaged, SCHEMA};
+use nacrite_core::node::{Damaged, SCHEMA, STATE};
 
 use super::Engine;
 
@@ -28,6 +28,21 @@ fn place(bytes: &[u8]) -> u64 {
 #[unsafe(no_mangle)]
 extern "C" fn schema() -> u32 {
     SCHEMA
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn state() -> u32 {
+    STATE
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn live() -> u64 {
+    crate::runtime::live() as u64
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn handled() -> u32 {
+    super::handled()
 }
 
 #[unsafe(no_mangle)]

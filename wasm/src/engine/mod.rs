@@ -7,6 +7,7 @@
 //! | export | what it does |
 //! |---|---|
 //! | `schema() -> u32` | [`SCHEMA`](nacrite_core::node::SCHEMA) of the core; another number than the host's is refused by the host |
+//! | `state() -> u32` | [`STATE`](nacrite_core::node::STATE) of the core; less than the running engine's is refused by the host |
 //! | `buffer(length: u32) -> u32` | address of the request buffer, which holds at least that many bytes now; it stays until the next call of `buffer` |
 //! | `init(length: u32) -> u32` | the buffer holds the postcard of `NodeSettings`: starts a new node. 0, or 1 if the bytes are none |
 //! | `handle(length: u32) -> u64` | the buffer holds the postcard of a batch, `Vec<(Now, Input)>`: handles it and drains the node. Where the postcard of `Vec<Output>` is, until the next call |
@@ -15,23 +16,36 @@
 //! | `snapshot_end()` | frees it |
 //! | `restore_piece(length: u32)` | the buffer holds the next piece of a snapshot |
 //! | `restore() -> u32` | starts the node that the pieces make. 0; 1 if they are damaged, 2 if they are of another schema; then there is no node |
+//! | `live() -> u64` | bytes that are allocated now; the rest of `memory` is free or lost to fragments |
+//! | `handled() -> u32` | after a trap in `handle`: how many inputs of the batch were taken in whole before it; all of them if the fault was in the drain |
 //! | `panic_message() -> u64` | after a trap: the text of the panic that caused it, at most 1 KiB; empty if it was none |
 //!
 //! Whatever else is wrong (bytes that are no batch, `handle` without a node, a fault in the core) is a panic, and so a
 //! trap: `unreachable` after the message was written. An instance that trapped is used no more but for
-//! `panic_message`. Memory grows as needed and never shrinks, so the host reads the base address of `memory` anew after
+//! `panic_message` and `handled`. Memory grows as needed and never shrinks, so the host reads the base address of `memory` anew after
 //! each call, and limits its size.
 
 #[cfg(target_family = "wasm")]
 mod abi;
+#[cfg(feature = "planted-fault")]
+mod planted;
 
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use nacrite_core::node::{
     Damaged, Node, NodeSettings,
     input::{Input, Now},
     output::Output,
 };
+
+/// Inputs of the batch under way that were taken in whole; apart from the engine, which is in use when a fault is told.
+static HANDLED: AtomicU32 = AtomicU32::new(0);
+
+/// See `handled` in the module's table.
+pub fn handled() -> u32 {
+    HANDLED.load(Relaxed)
+}
 
 /// A node, and what crosses the boundary to and from it.
 #[derive(Debug, Default)]
@@ -80,10 +94,17 @@ impl Engine {
         let batch: Vec<(Now, Input)> =
             postcard::from_bytes(self.request(length)).expect("the host sends a whole batch");
         let node = self.node.as_mut().expect("the host starts a node first");
+        HANDLED.store(0, Relaxed);
         for (now, input) in batch {
+            #[cfg(feature = "planted-fault")]
+            planted::before(&input);
             node.handle(now, input);
+            HANDLED.store(HANDLED.load(Relaxed) + 1, Relaxed);
         }
-        let outputs: Vec<Output> = core::iter::from_fn(|| node.poll()).collect();
+        let outputs = core::iter::from_fn(|| node.poll());
+        #[cfg(feature = "planted-fault")]
+        let outputs = outputs.map(planted::differently);
+        let outputs: Vec<Output> = outputs.collect();
         let mut answer = core::mem::take(&mut self.answer);
         answer.clear();
         self.answer = postcard::to_extend(&outputs, answer)
@@ -126,6 +147,8 @@ impl Engine {
     /// See [`Damaged`]; then there is no node.
     pub fn restore(&mut self) -> Result<(), Damaged> {
         let pieces = core::mem::take(&mut self.snapshot);
+        #[cfg(feature = "planted-fault")]
+        planted::before_restore(&pieces);
         self.node = None;
         self.node = Some(Node::from_snapshot(&pieces)?);
         Ok(())
