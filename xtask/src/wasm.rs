@@ -368,7 +368,3 @@ mod tests {
         assert_eq!(without_custom(b"\0asm"), None);
     }
 }
-}
-
-/// The engine modules, and the machine code of the one that is shipped.
-fn engine(build: &dyn Fn(&str) -> Result<(), Failure>) -> Result<(), Failure> {

@@ -8,7 +8,9 @@ use clap::{Arg, ArgAction, ArgMatches, Command as Clap, value_parser};
 
 use nacrite_core::balance::Mode;
 
+use crate::admin::Ask;
 use crate::plugins::Language;
+use crate::record::replay::Replay;
 use crate::settings::{CONFIG_VARIABLE, KEYS, Settings, SettingsError};
 
 /// What to do.
@@ -43,6 +45,10 @@ pub enum Command {
         /// Take a module of up to 4 MiB.
         large: bool,
     },
+    /// Ask a running server about its engine, or change it.
+    Core(Ask),
+    /// Make what was recorded happen again.
+    Replay(Replay),
 }
 
 /// What to run recordings of balancers against.
@@ -91,7 +97,7 @@ impl CliError {
 }
 
 /// Settings that `-h` shows; `--help` shows all.
-const COMMON: &[&str] = &["data", "bind", "port", "compat", "log.level"];
+const COMMON: &[&str] = &["data", "bind", "port", "compat", "engine", "log.level"];
 
 const SOURCES: &str = "Settings come from the file of --config (TOML, sections as below), the environment (NACRITE_ and the \
 name of the setting, as NACRITE_HTTP_MAX_URL) and flags; later ones are stronger. --print-config shows the outcome.";
@@ -124,9 +130,11 @@ pub fn command() -> Clap {
                 .help("Set damaged data aside and begin with none"),
         );
     for key in KEYS {
+        let short = (key.name == "record.dir").then_some("record");
         serve = serve.arg(
             Arg::new(key.name)
                 .long(key.flag())
+                .visible_aliases(short)
                 .value_name("VALUE")
                 .help(key.help())
                 .help_heading(key.heading())
@@ -159,6 +167,112 @@ pub fn command() -> Clap {
         .arg(print_config())
         .subcommand(serve)
         .subcommand(check_data)
+        .subcommand(core_command())
+        .subcommand(replay_command())
+}
+
+fn core_command() -> Clap {
+    let data = || {
+        Arg::new("data")
+            .long("data")
+            .value_name("DIR")
+            .value_parser(value_parser!(PathBuf))
+            .default_value("data")
+            .help("The server's data folder, which holds its admin token")
+    };
+    let port = || {
+        Arg::new("port")
+            .long("port")
+            .value_parser(value_parser!(u16))
+            .default_value("8848")
+            .help("The server's HTTP port on this machine")
+    };
+    Clap::new("core")
+        .about("Ask a running server about its engine, or change it while clients stay connected")
+        .subcommand_required(true)
+        .subcommand(
+            Clap::new("status")
+                .about("What runs, its memory, its faults")
+                .args([data(), port()]),
+        )
+        .subcommand(
+            Clap::new("swap")
+                .about("Have another engine take over: it must answer all that the running one has answered the same")
+                .args([data(), port()])
+                .arg(
+                    Arg::new("engine")
+                        .value_name("FILE.wasm|native|wasm|back")
+                        .required(true)
+                        .help("A module's file, an engine of the server's program, or the one before the last change"),
+                ),
+        )
+}
+
+fn replay_command() -> Clap {
+    let engine = |name: &'static str, help: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .value_name("native|wasm|FILE.wasm")
+            .help(help)
+    };
+    Clap::new("replay")
+        .about("Make what was recorded with --record happen again")
+        .arg(
+            Arg::new("file")
+                .value_name("FILE")
+                .required(true)
+                .value_parser(value_parser!(PathBuf))
+                .help("A recording"),
+        )
+        .arg(engine("engine", "What runs it").default_value("native"))
+        .arg(engine("diff", "Run this beside it and print the first difference"))
+        .arg(
+            Arg::new("outputs")
+                .long("outputs")
+                .action(ArgAction::SetTrue)
+                .help("Print every output with the number of its batch"),
+        )
+        .arg(
+            Arg::new("speed")
+                .long("speed")
+                .value_parser(value_parser!(f64))
+                .help("So many times as fast as it happened [default: as fast as possible]"),
+        )
+        .arg(
+            Arg::new("until")
+                .long("until")
+                .value_name("MS")
+                .value_parser(value_parser!(u64))
+                .help("Stop at this wall clock, milliseconds since 1970"),
+        )
+        .arg(
+            Arg::new("until-key")
+                .long("until-key")
+                .value_name("KEY")
+                .help("Stop when config:NAMESPACE/GROUP/DATAID or service:NAMESPACE/GROUP/NAME changes"),
+        )
+}
+
+fn core_asked(matches: &ArgMatches) -> Ask {
+    let (_, of) = matches.subcommand().expect("clap requires one");
+    Ask {
+        data: of.get_one::<PathBuf>("data").cloned().unwrap_or_default(),
+        port: of.get_one("port").copied().unwrap_or_default(),
+        engine: of.try_get_one::<String>("engine").ok().flatten().cloned(),
+    }
+}
+
+fn replay_asked(of: &ArgMatches) -> Replay {
+    let text = |name: &str| of.get_one::<String>(name).cloned();
+    Replay {
+        file: of.get_one::<PathBuf>("file").cloned().unwrap_or_default(),
+        engine: text("engine").unwrap_or_default(),
+        diff: text("diff"),
+        outputs: of.get_flag("outputs"),
+        speed: of.get_one("speed").copied(),
+        until: of.get_one("until").copied(),
+        until_key: text("until-key"),
+    }
 }
 
 /// The commands about balancing rules.
@@ -274,6 +388,8 @@ pub fn parse(
             },
             None => unreachable!("clap asks for one"),
         }),
+        Some(("core", matches)) => Ok(Command::Core(core_asked(matches))),
+        Some(("replay", matches)) => Ok(Command::Replay(replay_asked(matches))),
         _ => Ok(Command::PrintConfig(Box::new(Settings::load(
             None,
             environment,
@@ -417,6 +533,27 @@ mod tests {
         ] {
             usage(line);
         }
+    }
+
+    #[test]
+    fn the_engine_is_asked_about_and_changed() {
+        let asked = |line: &str| match run(line).unwrap() {
+            Command::Core(asked) => (asked.data.display().to_string(), asked.port, asked.engine),
+            other => panic!("{other:?}"),
+        };
+        let swap = asked("nacrite core swap --data d --port 9 new.wasm");
+        assert_eq!(swap, ("d".into(), 9, Some("new.wasm".into())));
+        assert_eq!(asked("nacrite core status"), ("data".into(), 8848, None));
+        usage("nacrite core");
+        let Command::Replay(replay) =
+            run("nacrite replay f.rec --diff wasm --speed 2.5 --until-key config:/g/d").unwrap()
+        else {
+            panic!("not replay");
+        };
+        assert_eq!(
+            (replay.engine.as_str(), replay.diff.as_deref(), replay.speed),
+            ("native", Some("wasm"), Some(2.5))
+        );
     }
 
     #[test]

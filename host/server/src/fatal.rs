@@ -47,17 +47,15 @@ mod tests {
     use std::sync::{Arc, mpsc};
 
     use nacrite_consensus::{Consensus, Start};
-    use nacrite_core::node::{
-        input::{Input, Now},
-        output::Output,
-    };
+    use nacrite_core::node::{input::Input, output::Output};
     use nacrite_storage::{Options, SimDisk, Store};
     use tokio::sync::watch;
 
     use super::*;
     use crate::{
         contents::Contents,
-        drive::{Clock, Drive, Engine, Inner, QueueLimits, Replayed},
+        drive::{Clock, Drive, Inner, QueueLimits, Replayed},
+        engine::{Batch, Core, Engine, Fault, Runner},
         views::Views,
     };
 
@@ -103,12 +101,16 @@ mod tests {
     struct Broken;
 
     impl Engine for Broken {
-        fn batch(&mut self, _: Vec<(Now, Input)>, _: &mut Vec<Output>) {
+        fn batch(&mut self, _: &mut Batch) -> Result<Vec<Output>, Fault> {
             panic!("entry 7 cannot be read");
         }
 
-        fn deadline(&self) -> Option<u64> {
-            None
+        fn deadline(&mut self) -> Result<Option<u64>, Fault> {
+            Ok(None)
+        }
+
+        fn snapshot(&mut self) -> Result<Vec<u8>, Fault> {
+            Ok(Vec::new())
         }
     }
 
@@ -131,7 +133,8 @@ mod tests {
             let replayed = Replayed { last: 0, from: 0 };
             let (jobs, _jobs) = mpsc::channel();
             let (rows, _rows) = mpsc::channel();
-            let inner = Inner::new(Box::new(Broken), consensus, jobs, rows, replayed);
+            let engine = Runner::of(Core::Native, Box::new(Broken));
+            let inner = Inner::new(engine, consensus, jobs, rows, replayed);
             let drive = Drive::new(
                 inner,
                 QueueLimits { count: 1, bytes: 1 },

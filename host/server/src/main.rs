@@ -2,7 +2,13 @@
 
 use std::process::ExitCode;
 
-use nacrite::{check::check_data, cli, plugins, serve::serve};
+use nacrite::{
+    admin::ask,
+    check::check_data,
+    cli, plugins,
+    record::replay::{Replay, replay},
+    serve::serve,
+};
 
 fn main() -> ExitCode {
     let command = match cli::parse(std::env::args_os(), std::env::vars()) {
@@ -15,6 +21,11 @@ fn main() -> ExitCode {
             print!("{}", settings.to_toml());
             Ok(true)
         }
+        cli::Command::Core(asked) => ask(&asked).map(|(done, text)| {
+            println!("{text}");
+            done
+        }),
+        cli::Command::Replay(asked) => replayed(&asked),
         cli::Command::CheckData { data, salvage } => check_data(&data, salvage.as_deref()),
         cli::Command::VerifyBalance(verify) => plugins::verify(&verify),
         cli::Command::NewPlugin { folder, language } => {
@@ -34,4 +45,22 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Replays a recording; false if two engines differ.
+fn replayed(asked: &Replay) -> Result<bool, String> {
+    let done = replay(asked, &mut |line| println!("{line}"))?;
+    println!(
+        "{} batches, {} inputs, {} outputs",
+        done.batches, done.inputs, done.outputs
+    );
+    if let Some(why) = &done.stopped {
+        println!("stopped: {why}");
+    }
+    match &done.difference {
+        Some(difference) => println!("first difference: {difference}"),
+        None if asked.diff.is_some() => println!("no difference"),
+        None => {}
+    }
+    Ok(done.difference.is_none())
 }

@@ -16,7 +16,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-pub use self::families::{PushMetrics, QueueMetrics, RaftMetrics, StoreMetrics, Totals};
+pub use self::families::{
+    EngineMetrics, PushMetrics, QueueMetrics, RaftMetrics, StoreMetrics, Totals,
+};
 use self::grpc::{GrpcMetrics, RequestType};
 use self::http::{HttpMetrics, RouteLabel};
 pub use self::nacos::{ConfigTimings, Exceptions};
@@ -40,6 +42,8 @@ pub struct Metrics {
     pub raft: RaftMetrics,
     /// The queue of requests into the core.
     pub queue: QueueMetrics,
+    /// The engine.
+    pub engine: EngineMetrics,
     /// The store.
     pub store: StoreMetrics,
     /// Totals of the core, set at each scrape.
@@ -68,6 +72,7 @@ impl Metrics {
             push: PushMetrics::default(),
             raft: RaftMetrics::default(),
             queue: QueueMetrics::default(),
+            engine: EngineMetrics::default(),
             store: StoreMetrics::default(),
             totals: Totals::default(),
             log_lines_dropped: Arc::default(),
@@ -98,6 +103,7 @@ impl Metrics {
         self.push.render(&mut text);
         self.raft.render(&mut text);
         self.queue.render(&mut text);
+        self.engine.render(&mut text);
         self.store.render(&mut text);
         self.totals.render(&mut text);
         let help = "Log lines dropped because the writer was slow.";

@@ -11,7 +11,7 @@ use nacrite_consensus::{Consensus, Start, StartError};
 use nacrite_core::{
     log::{Row, Table},
     node::{
-        Node, NodeSettings,
+        NodeSettings,
         input::{Input, Now},
     },
 };
@@ -20,7 +20,8 @@ use tokio::sync::watch;
 
 use crate::{
     contents::Contents,
-    drive::{Clock, Drive, Edges, Inner, Native, QueueLimits, Replayed},
+    drive::{Clock, Drive, Edges, Inner, QueueLimits, Replayed},
+    engine::{Checkpoints, Core, CoreError, Runner},
     fatal::thread,
     views::Views,
     writers::{LogJob, LogWriter, Rhythm, StateJob, StateWriter},
@@ -34,8 +35,12 @@ const PIECE: usize = 1 << 20;
 pub struct OpenSettings {
     /// The files.
     pub store: Options,
-    /// The core.
+    /// The node.
     pub node: NodeSettings,
+    /// What runs it.
+    pub core: Core,
+    /// When its state is kept, if its faults can be contained.
+    pub checkpoints: Checkpoints,
     /// What may wait for the core.
     pub queues: QueueLimits,
     /// Bytes of contents that are cached.
@@ -59,6 +64,9 @@ pub enum OpenError {
     /// Log and state do not fit.
     #[error("{0}")]
     Start(#[from] StartError),
+    /// The core does not run.
+    #[error("the engine: {0}")]
+    Core(#[from] CoreError),
     /// A thread could not be started.
     #[error("a writer could not be started: {0}")]
     Thread(#[from] std::io::Error),
@@ -113,7 +121,7 @@ impl Joined {
         )?;
         let (log_jobs, log_queue) = mpsc::channel();
         let (state_jobs, state_queue) = mpsc::channel::<StateJob>();
-        let engine = Box::new(Native::new(Node::new(&settings.node)));
+        let engine = Runner::start(settings.core.clone(), &settings.node, settings.checkpoints)?;
         let replayed = Replayed {
             last: start.last_index,
             from: applied,

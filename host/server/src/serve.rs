@@ -22,10 +22,12 @@ use nacrite_storage::Options;
 use tokio::sync::watch;
 
 use crate::{
+    admin::Admin,
     admission::{Admission, AdmissionLimits},
     cli::Serve,
     drive::{Clock, Drive, Edges, QueueLimits},
     edges::Outlets,
+    engine::{Checkpoints, Core, EngineLimits, FaultFolder},
     facts::{Machine, facts},
     fatal::{fatal, panic_text},
     grpc::{self, Connections, GrpcLimits},
@@ -37,6 +39,7 @@ use crate::{
     logs,
     metrics::Metrics,
     open::{OpenError, OpenSettings, Opened},
+    record::{Recorder, RecorderSettings},
     settings::Settings,
     udp::UdpEdge,
 };
@@ -116,6 +119,11 @@ fn open_settings(settings: &Settings) -> Result<OpenSettings, String> {
             retention_days: settings.config.history_retention_days,
             max_locks: least(settings.grpc.max_locks),
             max_namespaces: least(settings.config.max_namespaces),
+        },
+        core: Core::of(settings).map_err(|e| e.to_string())?,
+        checkpoints: Checkpoints {
+            bytes: settings.core.checkpoint_bytes.bytes(),
+            every: settings.core.checkpoint_ms,
         },
         queues: QueueLimits {
             count: settings.queue.max_count,
@@ -214,6 +222,9 @@ async fn run(settings: Settings, start_empty: bool, metrics: Arc<Metrics>) -> Re
     let drive = opened.drive.clone();
     connections.attach(drive.clone());
     drive.observe(metrics.clone());
+    let admin = Admin::open(&settings.server.data, EngineLimits::of(&settings))
+        .map_err(|e| format!("no admin token: {e}"))?;
+    keep_what_happens(&settings, &drive)?;
     tokio::spawn(drive.clone().keep_time());
     tokio::spawn(follow(drive.clone()));
     if let Some(udp) = udp {
@@ -238,6 +249,7 @@ async fn run(settings: Settings, start_empty: bool, metrics: Arc<Metrics>) -> Re
         admission,
         store: opened.store.clone(),
         routes: Routes::all(),
+        admin,
         facts: RwLock::new(Arc::new(told.clone())),
     });
     served.send_replace(Some(now_serving.clone()));
@@ -270,10 +282,38 @@ async fn run(settings: Settings, start_empty: bool, metrics: Arc<Metrics>) -> Re
     {
         tracing::warn!(target: "nacrite", "gRPC did not end in time");
     }
-    tokio::task::spawn_blocking(|| opened.close())
-        .await
-        .map_err(|e| panicked(e, "closing the data"))?;
+    // What is recorded is on disk before this ends.
+    let recorded = drive.clone();
+    tokio::task::spawn_blocking(move || {
+        recorded.with_engine(|runner| runner.record(None));
+        opened.close();
+    })
+    .await
+    .map_err(|e| panicked(e, "closing the data"))?;
     tracing::info!(target: "nacrite", "stopped");
+    Ok(())
+}
+
+/// Recordings: of everything if that is wanted, and of faults.
+fn keep_what_happens(settings: &Settings, drive: &Arc<Drive>) -> Result<(), String> {
+    let faults = FaultFolder::new(settings.server.data.join("faults"));
+    let record = &settings.record;
+    let recorder = (!record.dir.as_os_str().is_empty())
+        .then(|| {
+            Recorder::start(&RecorderSettings {
+                folder: record.dir.clone(),
+                file_bytes: record.file_bytes.bytes() as u64,
+                file_age: record.file_age_ms,
+                files: record.files,
+                buffer: record.buffer.bytes(),
+            })
+        })
+        .transpose()
+        .map_err(|e| format!("{} cannot be recorded to: {e}", record.dir.display()))?;
+    drive.with_engine(|runner| {
+        runner.tell(Box::new(faults));
+        runner.record(recorder);
+    });
     Ok(())
 }
 
@@ -409,7 +449,15 @@ async fn fill(metrics: &Metrics, drive: &Arc<Drive>) {
         .behind
         .set_count(drive.contents.pinned_bytes());
     metrics.store.cold_reads.set(drive.contents.cold_reads());
-    let raft = drive.inspect(|inner| inner.progress());
+    let (raft, faults, recorded) = drive.inspect(|inner| {
+        let engine = inner.engine();
+        let (faults, recorded) = (engine.faults(), engine.recorded());
+        (inner.progress(), faults, recorded)
+    });
+    metrics.engine.dropped.set(faults.dropped);
+    metrics.engine.recoveries.set(faults.recoveries);
+    metrics.engine.recorded.set(recorded.0);
+    metrics.engine.missing.set(recorded.1);
     metrics.raft.proposals.set(raft.proposals);
     metrics.raft.commits.set(raft.commits);
     metrics.raft.rejected.set(raft.rejected);

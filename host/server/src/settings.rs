@@ -11,10 +11,11 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 pub use self::table::{
-    Cache, Capacity, Config, Grpc, Http, KEYS, Key, Log, Poll, Push, Queue, Server, Settings, Store,
+    Cache, Capacity, Config, CoreModule, Grpc, Http, KEYS, Key, Log, Poll, Push, Queue, Server,
+    Settings, Store,
 };
 use self::table::{SECTIONS, Written};
-pub use self::value::{ByteSize, Compat, LogFormat, LogLevel};
+pub use self::value::{ByteSize, Compat, EngineKind, LogFormat, LogLevel};
 use crate::http::limits::HttpLimits;
 
 /// Names the configuration file in the environment.

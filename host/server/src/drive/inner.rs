@@ -15,18 +15,18 @@ use nacrite_storage::Applied;
 use tokio::sync::oneshot;
 
 use super::{
-    engine::Engine,
     queues::{Control, Submission},
     waiting::{Request, Waiting},
 };
 use crate::{
     contents::Contents,
+    engine::Runner,
     writers::{LogJob, StateJob},
 };
 
 /// Engine, consensus and the ways to the writers.
 pub struct Inner {
-    engine: Box<dyn Engine>,
+    engine: Runner,
     consensus: Consensus,
     log: Sender<LogJob>,
     /// None once the drive is closed.
@@ -94,7 +94,7 @@ impl Inner {
     /// Joins what start-up has opened.
     #[must_use]
     pub fn new(
-        engine: Box<dyn Engine>,
+        engine: Runner,
         consensus: Consensus,
         log: Sender<LogJob>,
         state: Sender<StateJob>,
@@ -153,6 +153,18 @@ impl Inner {
         self.state = None;
     }
 
+    /// What runs the node.
+    pub fn engine(&mut self) -> &mut Runner {
+        &mut self.engine
+    }
+
+    /// A node that must stop does so as one that panics: the drive ends the process with the reason.
+    fn run(&mut self, inputs: Vec<(Now, Input)>) -> Vec<Output> {
+        self.engine
+            .run(inputs)
+            .unwrap_or_else(|stopped| panic!("{stopped}"))
+    }
+
     /// Works on a batch until engine and consensus have no more to say.
     pub(super) fn work(
         &mut self,
@@ -198,9 +210,7 @@ impl Inner {
             if inputs.is_empty() {
                 break;
             }
-            let mut outputs = Vec::new();
-            self.engine.batch(std::mem::take(&mut inputs), &mut outputs);
-            for output in outputs {
+            for output in self.run(std::mem::take(&mut inputs)) {
                 self.take(now, output, &mut inputs, deltas, leaving);
             }
         }
@@ -351,8 +361,7 @@ impl Inner {
 
     /// Gives the engine rows of the state store, at start.
     pub fn restore(&mut self, now: Now, input: Input, deltas: &mut Vec<Delta>) {
-        let mut outputs = Vec::new();
-        self.engine.batch(vec![(now, input)], &mut outputs);
+        let outputs = self.run(vec![(now, input)]);
         deltas.extend(outputs.into_iter().filter_map(|output| match output {
             Output::View(delta) => Some(delta),
             _ => None,

@@ -9,7 +9,7 @@
 //! The lock is never held across an `.await`, rendering or disk. A panic under it ends the process with its reason.
 
 mod clock;
-mod engine;
+mod engine_memory;
 mod inner;
 mod queues;
 mod waiting;
@@ -34,12 +34,12 @@ use nacrite_core::{
 use tokio::sync::{Notify, oneshot, watch};
 
 pub use clock::Clock;
-pub use engine::{Engine, Native};
 pub use inner::{Inner, Progress, Replayed};
 pub use queues::{QueueLimits, Queues, Submission};
 
 use crate::{
-    admission::Admission, contents::Contents, fatal::fatal, metrics::Metrics, views::Views,
+    admission::Admission, contents::Contents, engine::Runner, fatal::fatal, metrics::Metrics,
+    views::Views,
 };
 
 /// Inputs of one batch, at most.
@@ -99,6 +99,8 @@ pub struct Drive {
     inputs: AtomicU64,
     batches: AtomicU64,
     refused: AtomicU64,
+    memory: engine_memory::Watch,
+    swapping: Mutex<()>,
 }
 
 /// What waits for the core, and what it has done since the start.
@@ -199,6 +201,8 @@ impl Drive {
             inputs: AtomicU64::new(0),
             batches: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            memory: engine_memory::Watch::default(),
+            swapping: Mutex::new(()),
         })
     }
 
@@ -290,6 +294,7 @@ impl Drive {
         let id = self.next_request.fetch_add(1, Ordering::Relaxed);
         let behind = content.is_some() && self.contents.pinned_bytes() > self.max_behind;
         if behind
+            || self.memory.refuses(&op)
             || !self.queues.push_request(Submission {
                 id,
                 origin,
@@ -398,6 +403,18 @@ impl Drive {
         look(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Looks at the engine under the lock, then works off what came meanwhile.
+    pub fn with_engine<R>(self: &Arc<Self>, look: impl FnOnce(&mut Runner) -> R) -> R {
+        let result = self.inspect(|inner| look(inner.engine()));
+        self.run();
+        result
+    }
+
+    /// Held by who makes another engine take over.
+    pub(crate) fn swapping(&self) -> &Mutex<()> {
+        &self.swapping
+    }
+
     /// Works off the queues if nobody else does.
     fn run(self: &Arc<Self>) {
         let start = Instant::now();
@@ -458,6 +475,7 @@ impl Drive {
         if inner.is_ready() && !self.is_ready() {
             self.ready.send_replace(true);
         }
+        self.memory.look(inner.engine().memory());
         let deadline = inner.deadline().unwrap_or(u64::MAX);
         if self.deadline.swap(deadline, Ordering::AcqRel) != deadline {
             self.deadline_moved.notify_one();
@@ -476,6 +494,9 @@ impl Drive {
     fn release(self: &Arc<Self>, outputs: Vec<Output>) {
         if self.overloaded.load(Ordering::Relaxed) & FULL != 0 && self.queues.has_room() {
             self.overload(FULL, false);
+        }
+        if self.memory.wants_new_instance() {
+            engine_memory::renew(self);
         }
         let Some(edges) = self.edges.get() else {
             return;

@@ -39,6 +39,7 @@ use super::{
     longurl, multipart,
 };
 use crate::{
+    admin::{self, Admin},
     admission::Admission,
     drive::{Drive, Parked},
     metrics::http::{ConfigRequest, HttpMetrics, LatencyClass, RouteLabel},
@@ -60,6 +61,8 @@ pub struct Served {
     pub store: StateReader,
     /// Routes of all generations.
     pub routes: Routes,
+    /// The operator's way to the engine.
+    pub admin: Admin,
     /// What answers say of this server; the host replaces it every few seconds.
     pub facts: RwLock<Arc<ServerFacts>>,
 }
@@ -212,8 +215,50 @@ impl Shared {
     async fn begin(self: Arc<Self>, request: Request<Incoming>) -> Begun {
         match request.uri().path() {
             "/" | "/nacos" | "/nacos/" => Begun::Written(home()),
+            path if path.starts_with(admin::CORE) => Begun::Written(self.operate(request).await),
             path if is_own(path) => Begun::Written(self.scrape().await),
             _ => self.call(request).await.unwrap_or_else(Begun::Written),
+        }
+    }
+
+    /// What the operator asks of the engine.
+    async fn operate(&self, request: Request<Incoming>) -> Written {
+        let (parts, body) = request.into_parts();
+        let told = |status, text| plain(status, Answer::TEXT, text);
+        let Some(served) = self.served().await else {
+            return unavailable("server is STARTING now, please try again later!");
+        };
+        let from = parts.extensions.get::<ConnectInfo>();
+        let from = from.map_or([0, 0, 0, 0].into(), |c| c.peer.ip());
+        if let Err((status, text)) = served.admin.check(from, &parts.headers) {
+            return told(status, text);
+        }
+        let swap = match (&parts.method, parts.uri.path().strip_prefix(admin::CORE)) {
+            (&http::Method::GET, Some("")) => false,
+            (&http::Method::POST, Some("/swap")) => true,
+            _ => return told(StatusCode::NOT_FOUND, "there is nothing here\n".to_owned()),
+        };
+        let limits = self.edge.limits();
+        let read = read_body(
+            body,
+            admin::MOST_MODULE,
+            limits.body_timeout,
+            self.edge.memory(),
+        );
+        let body = match read.await {
+            Ok(body) => body,
+            Err(error) => return body_error(&error),
+        };
+        let done = tokio::task::spawn_blocking(move || match swap {
+            true => {
+                let query = parts.uri.query().unwrap_or_default();
+                served.admin.swap(&served.drive, query, &body.bytes)
+            }
+            false => (StatusCode::OK, admin::status(&served.drive)),
+        });
+        match done.await {
+            Ok((status, text)) => told(status, text),
+            Err(error) => told(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         }
     }
 

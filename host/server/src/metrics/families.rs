@@ -75,6 +75,14 @@ families! {
         inputs: Counter "nacrite_core_inputs_total" "Inputs that the core handled.";
     }
 
+    /// The engine: faults of a module, recordings.
+    EngineMetrics {
+        dropped: Counter "nacrite_engine_dropped_total" "Inputs dropped because the core's module failed at them.";
+        recoveries: Counter "nacrite_engine_recoveries_total" "Times that the core's state was made again after a fault.";
+        recorded: Counter "nacrite_record_bytes_total" "Bytes of recordings written.";
+        missing: Counter "nacrite_record_missing_batches_total" "Batches missing in the recording because its writer was slow.";
+    }
+
     /// The state store.
     StoreMetrics {
         behind: Gauge "nacrite_store_behind_bytes" "Bytes applied but not yet in the state store.";

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::value::{ByteSize, Compat, LogFormat, LogLevel, Value, from_toml};
+use super::value::{ByteSize, Compat, EngineKind, LogFormat, LogLevel, Value, from_toml};
 
 /// What somebody wrote for a setting.
 #[derive(Clone, Copy, Debug)]
@@ -141,10 +141,40 @@ sections! {
         port: u16 = 8848, in 1..=64_534;
         /// Which line of the reference old API generations answer like.
         compat: Compat = Compat::All;
+        /// What runs the core.
+        engine: EngineKind = EngineKind::Native;
         /// Whether every page of both files is verified before the data is served.
         verify_data: bool = true;
         /// Threads for connections and requests; 0 means one for each processor.
         workers: usize = 0, in 0..=256;
+    }
+
+    /// The core as WebAssembly.
+    core "core." CoreModule {
+        /// A module to run instead of the one that the program carries.
+        module: PathBuf = PathBuf::new();
+        /// Bytes of memory that the module may have; at four fifths, what needs more is answered as an overload.
+        max_memory: ByteSize = ByteSize::gib(2), in ByteSize::mib(16)..=ByteSize::mib(4_095);
+        /// CPU time that one batch of inputs may take; beyond it the input at fault is dropped.
+        cpu_time_ms: Duration = secs(10), in ms(200)..=secs(600);
+        /// Time after which the state is kept, so that it can be made again after a fault.
+        checkpoint_ms: Duration = secs(30), in ms(100)..=secs(3_600);
+        /// Bytes of inputs after which it is kept.
+        checkpoint_bytes: ByteSize = ByteSize::mib(64), in ByteSize::mib(1)..=ByteSize::gib(1);
+    }
+
+    /// The recording of the core's inputs.
+    record "record." Record {
+        /// Folder to record to; empty records nothing. The flag --record says the same.
+        dir: PathBuf = PathBuf::new();
+        /// Bytes of a file, after which another begins.
+        file_bytes: ByteSize = ByteSize::mib(64), in ByteSize::mib(1)..=ByteSize::gib(4);
+        /// Time after which another begins.
+        file_age_ms: Duration = secs(600), in secs(1)..=secs(86_400);
+        /// Files that are kept.
+        files: usize = 16, in 1..=100_000;
+        /// Bytes that may wait for the disk; beyond that the recording has a gap.
+        buffer: ByteSize = ByteSize::mib(16), in ByteSize::kib(64)..=ByteSize::gib(1);
     }
 
     /// HTTP connections and requests.

@@ -263,6 +263,14 @@ choice! {
 }
 
 choice! {
+    /// What runs the core.
+    EngineKind {
+        Native = "native": "The core that is linked into the program.",
+        Wasm = "wasm": "The core as WebAssembly: a fault in it is contained.",
+    }
+}
+
+choice! {
     /// How much is logged.
     LogLevel {
         Off = "off": "Nothing.",

@@ -77,7 +77,7 @@ pub(super) fn is_own(path: &str) -> bool {
             | "/nacos/metrics"
             | "/nacos/actuator/prometheus"
             | "/actuator/prometheus"
-    )
+    ) || path.starts_with(admin::CORE)
 }
 
 /// The caller's address: as proxies say it, else the socket's.
