@@ -3,6 +3,7 @@
 
 pub mod bodies;
 pub mod differential;
+pub mod engine;
 pub mod flood;
 pub mod fuzz;
 pub mod grpc;

@@ -14,6 +14,7 @@ use std::{
 
 use nacrite::{
     drive::{Clock, Drive, Edges, QueueLimits},
+    engine::{Checkpoints, Core},
     open::{Joined, OpenError, OpenSettings},
 };
 use nacrite_core::{
@@ -97,6 +98,8 @@ pub fn settings(seed: u64) -> OpenSettings {
             max_locks: 1_000,
             max_namespaces: 1_000,
         },
+        core: Core::Native,
+        checkpoints: Checkpoints::default(),
         queues: QueueLimits {
             count: 10_000,
             bytes: 64 << 20,

@@ -224,6 +224,12 @@ impl Server {
         self.setup.port
     }
 
+    /// The data folder.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        self.setup.data()
+    }
+
     /// The process.
     #[must_use]
     pub fn pid(&self) -> u32 {

@@ -36,6 +36,13 @@ const STILL: &[(&str, &str)] = &[
     ("nacrite_naming_grpc_subscribers", GRPC),
     ("nacrite_http_accept_errors_total", FAULT),
     ("nacrite_http_panics_total", FAULT),
+    ("nacrite_engine_dropped_total", FAULT),
+    ("nacrite_engine_recoveries_total", FAULT),
+    ("nacrite_record_bytes_total", "nothing is recorded here"),
+    (
+        "nacrite_record_missing_batches_total",
+        "nothing is recorded here",
+    ),
     ("nacrite_log_lines_dropped_total", FAULT),
     ("nacrite_push_pending", MOMENT),
     ("nacrite_queue_bytes", MOMENT),

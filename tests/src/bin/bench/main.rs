@@ -6,6 +6,7 @@
 
 mod bare;
 mod data;
+mod engines;
 mod load;
 mod memory;
 mod process;
@@ -100,6 +101,7 @@ fn measure(cli: &Cli) -> Result<(), Failure> {
             memory::NAME,
             data::NAME,
             push::NAME,
+            engines::NAME,
         ])
         .collect();
     if cli.list {
@@ -159,6 +161,9 @@ fn measure(cli: &Cli) -> Result<(), Failure> {
         }
         if wanted(push::NAME) {
             push::say(&program).await;
+        }
+        if wanted(engines::NAME) {
+            said(engines::NAME, engines::measure());
         }
         Ok(())
     })
