@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::counts::Counts;
 use crate::process::{run_logged, tail};
-use crate::server::{Server, free_port};
+use crate::server::{Server, free_port, with_engine};
 use crate::workspace::{root, target_folder};
 use crate::{Failure, packages, process};
 
@@ -129,8 +129,9 @@ fn replay(recording: &Recording, areas: &[String]) -> Result<Counts, Failure> {
         areas.join(",")
     };
     let known = known_differences(recording, &areas)?;
-    let name = format!("golden-{}", recording.name);
-    let mut server = Server::start(&name, free_port(28_848)?, &["--compat", recording.compat])?;
+    let plain = format!("golden-{}", recording.name);
+    let name = with_engine(&plain);
+    let mut server = Server::start(&plain, free_port(28_848)?, &["--compat", recording.compat])?;
     let log = target_folder("ci").join(format!("{name}.replay.log"));
     let report = target_folder("ci").join(format!("{name}.differences.json"));
     let mut compare = Command::new("python3");

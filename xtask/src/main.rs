@@ -32,6 +32,9 @@ pub(crate) type Failure = String;
     disable_help_subcommand = true
 )]
 struct Cli {
+    /// Engine of the servers that `clients` and `golden` start: native or wasm
+    #[arg(long, global = true)]
+    engine: Option<String>,
     #[command(subcommand)]
     task: Task,
 }
@@ -109,7 +112,17 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().task {
+    let cli = Cli::parse();
+    if let Some(engine) = cli.engine
+        && std::env::var_os(server::ENGINE).is_none()
+    {
+        // By the environment, so that what this starts, and that in turn, is told too.
+        let mut again = process::again();
+        let failed = std::os::unix::process::CommandExt::exec(again.env(server::ENGINE, engine));
+        eprintln!("xtask: {failed}");
+        return ExitCode::FAILURE;
+    }
+    let outcome = match cli.task {
         Task::Run { arguments } => serve::run(&arguments),
         Task::Test { list: true, .. } => {
             schedule::list();

@@ -190,6 +190,13 @@ pub(crate) fn tail(path: &Path, lines: usize) -> String {
         .collect()
 }
 
+/// This program with its own arguments.
+pub(crate) fn again() -> Command {
+    let mut command = Command::new(crate::workspace::own_binary());
+    command.args(std::env::args_os().skip(1));
+    command
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -35,8 +35,17 @@ struct Files {
     pid: PathBuf,
 }
 
+/// Names the engine of the servers that this program and those it starts give out: `native` unless it is set.
+pub(crate) const ENGINE: &str = "XTASK_ENGINE";
+
+/// A name that says so too, if the engine is not the usual one.
+pub(crate) fn with_engine(name: &str) -> String {
+    std::env::var(ENGINE).map_or(name.to_owned(), |engine| format!("{name}-{engine}"))
+}
+
 impl Files {
     fn of(name: &str) -> Self {
+        let name = &with_engine(name);
         let ci = target_folder("ci");
         Self {
             data: target_folder("ci/data").join(name),
@@ -66,6 +75,9 @@ impl Files {
             .arg("--data")
             .arg(&self.data)
             .args(["--bind", "127.0.0.1"]);
+        if let Some(engine) = std::env::var_os(ENGINE) {
+            command.arg("--engine").arg(engine);
+        }
         command
             .args(["--port", &port.to_string()])
             .args(more)

@@ -4,8 +4,8 @@
 //! file that is in no row, and for a row whose file is missing. A test takes a seeded sample by itself and the numbers
 //! of the full proof when `NACRITE_FULL` is set (it must take that variable from a server that it starts, since the
 //! server takes all of this prefix for settings). It finds the server as `nacrite` in the folder above its own
-//! program's, and the engine module in `wasm/wasm32-unknown-unknown/wasm/nacrite_wasm.wasm` of the target directory;
-//! both are built before, the module by the stage `wasm`: what needs it stands below that one, in the same lane.
+//! program's, and the engine modules in `wasm/engine` of the target directory; both are built before, the modules by the
+//! stage `wasm`, which comes first of all.
 //!
 //! A client suite that CI shall judge loses its `not_yet` in `clients.rs` and gets a row here. Choose the lane by what
 //! the stage does to the machine.
@@ -131,6 +131,15 @@ pub(crate) const STAGES: &[Stage] = &[
         minutes: 10,
     },
     Stage {
+        name: "recordings",
+        about: "recordings give the same on both engines, and hold no secret",
+        xtask: &[],
+        tests: &["recordings"],
+        lane: Lane::Computing,
+        needs: Needs::Build,
+        minutes: 5,
+    },
+    Stage {
         name: "powercut",
         about: "no power cut loses or halves an acknowledged write",
         xtask: &[],
@@ -147,6 +156,22 @@ pub(crate) const STAGES: &[Stage] = &[
         lane: Lane::Waiting,
         needs: Needs::Build,
         minutes: 15,
+    },
+    Stage {
+        name: "golden-wasm",
+        about: "a part of these answers from the core as wasm",
+        xtask: &[
+            "golden",
+            "2.x",
+            "--areas",
+            "v1.cs,v1.ns",
+            "--engine",
+            "wasm",
+        ],
+        tests: &[],
+        lane: Lane::Waiting,
+        needs: Needs::Build,
+        minutes: 10,
     },
     Stage {
         name: "starts",
@@ -217,6 +242,15 @@ pub(crate) const STAGES: &[Stage] = &[
         xtask: &[],
         tests: &["soak"],
         lane: Lane::Waiting,
+        needs: Needs::Build,
+        minutes: 8,
+    },
+    Stage {
+        name: "engine",
+        about: "faults of a module are contained; engines take over under load",
+        xtask: &[],
+        tests: &["faults", "swap"],
+        lane: Lane::Alone,
         needs: Needs::Build,
         minutes: 8,
     },
