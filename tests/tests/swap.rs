@@ -215,7 +215,7 @@ fn what_is_not_the_running_cores_equal_is_refused() {
         (write("other.wasm", &numbers(63, 1)), "of schema 63"),
         (
             write("old.wasm", &numbers(schema, 0)),
-            "its state is of version 0, older",
+            "state is of version 0, older",
         ),
         (write("poor.wasm", &numbers(schema, 1)), "is no engine"),
     ] {

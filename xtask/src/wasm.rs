@@ -169,7 +169,9 @@ fn engine(build: &dyn Fn(&str) -> Result<(), Failure>) -> Result<(), Failure> {
     // The module itself last, so that it is what lies where cargo leaves it.
     for (feature, name) in [("planted-fault", "planted.wasm"), ("engine", "engine.wasm")] {
         build(feature)?;
-        take_over(&built_module(), &folder.join(name))?;
+        let stripped = folder.join("stripped");
+        strip(&built_module(), &stripped)?;
+        take_over(&stripped, &folder.join(name))?;
     }
     let module = folder.join("engine.wasm");
     let fresh = folder.join("engine.cwasm.new");
