@@ -92,7 +92,7 @@ fn traces() -> &'static (PathBuf, usize) {
             match (run, subject.failure()) {
                 (Ok(compared), None) if compared > 0 => passed += 1,
                 (run, failure) => {
-                    failures.push(format!("{}: {run:?}, {failure:?}", recording.id()))
+                    failures.push(format!("{}: {run:?}, {failure:?}", recording.id()));
                 }
             }
             text.push_str(&format!("# {}\n{}", recording.id(), subject.transcript()));
@@ -271,7 +271,7 @@ fn the_command_line_verifies_and_says_what_differs() {
             Ok(true)
         );
         assert_eq!(
-            verify(&[quirk.clone()], plugin, Mode::Safe),
+            verify(std::slice::from_ref(&quirk), plugin, Mode::Safe),
             Ok(false),
             "a defect is gone"
         );

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use nacrite_balance_plugin::{
     Choice, Draws, Outcome as Ended, Pick, Record, Rule, Table, choose, table::flags,
 };
-use nacrite_rules::balance::{Balancer, Candidate, Context, Flags, Outcome, Policy, Report, Rng};
+use nacrite_core::balance::{Balancer, Candidate, Context, Flags, Outcome, Policy, Report, Rng};
 
 /// Time between two looks at what is due at intervals.
 const MAINTAIN_MS: u64 = 1000;
@@ -70,7 +70,7 @@ fn name(record: &Record<'_>) -> String {
 /// Runs the recording of a configuration that holds one.
 #[cfg(feature = "recordings")]
 fn replayed(config: &[u8]) -> Option<Result<(), String>> {
-    use nacrite_rules::balance::{Mode, replay::Recording};
+    use nacrite_core::balance::{Mode, replay::Recording};
     // A policy never has the word; a policy is not parsed twice.
     if !config.windows(11).any(|word| word == b"\"recording\"") {
         return None;
@@ -132,7 +132,7 @@ impl Rule for BuiltIn {
         let policy = Policy::from_json(config).map_err(|why| why.to_string())?;
         if policy
             .rule
-            .starts_with(nacrite_rules::balance::names::PLUGIN_PREFIX)
+            .starts_with(nacrite_core::balance::names::PLUGIN_PREFIX)
         {
             return Err("rule must be a built-in one: a plugin holds no plugins".to_string());
         }

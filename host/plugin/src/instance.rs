@@ -284,7 +284,7 @@ impl Instance {
         let record = self
             .records()
             .and_then(|records| records.get(at..at + RECORD));
-        record.map_or(0, |record| record_flags(record))
+        record.map_or(0, record_flags)
     }
 
     /// Marks the instances that a request tried; those of the request before are cleared.

@@ -26,7 +26,9 @@ type Offer = (u32, f32);
 
 fn draw(group: &[u32], table: &Table<'_>, draws: &mut Draws) -> Option<Offer> {
     let offer = |index: u32| {
-        let one = table.get(index).filter(|one| one.is_usable())?;
+        let one = table
+            .get(index)
+            .filter(nacrite_balance_plugin::Record::is_usable)?;
         Some((index, one.ewma_us() * (one.active() + 1) as f32))
     };
     let drawn = (0..DRAWS).find_map(|_| offer(*group.get(draws.int(group.len() as u32) as usize)?));
