@@ -75,14 +75,14 @@ mod tests {
         let list: Vec<Instance<'_>> = (1..)
             .zip(&ids)
             .map(|(n, id)| Instance {
-                id_hash: n * 0x9e37_79b9_7f4a_7c15,
+                id_hash: u64::wrapping_mul(n, 0x9e37_79b9_7f4a_7c15),
                 ..Instance::new(id)
             })
             .collect();
         let mut bench = Bench::<Tenants>::new(b"{}").unwrap();
         bench.update(&list);
         let before: Vec<_> = (0..200)
-            .map(|n| home(&mut bench, n * 0xd134_2543_de82_ef95))
+            .map(|n| home(&mut bench, u64::wrapping_mul(n, 0xd134_2543_de82_ef95)))
             .collect();
         assert!(before.iter().all(|home| home.len() == 2));
         assert_eq!(
@@ -92,7 +92,7 @@ mod tests {
         );
         bench.healthy(3, false);
         for (n, before) in (0..).zip(before) {
-            let after = home(&mut bench, n * 0xd134_2543_de82_ef95);
+            let after = home(&mut bench, u64::wrapping_mul(n, 0xd134_2543_de82_ef95));
             assert!(after.len() == 2 && !after.contains(&3));
             assert!(
                 before.contains(&3) || after == before,
