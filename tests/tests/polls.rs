@@ -63,8 +63,13 @@ fn await_parked(server: &Server, polls: usize) {
 fn trial(polls: usize, keys: usize, names: usize) {
     let polls = polls.min(open_files().saturating_sub(OTHER_FILES));
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let setup =
-        Setup::new(&folder.path().join("data")).with(&["--http-shutdown-timeout-ms", "60000"]);
+    // They come at once, and none may be told to come again later: that is the storms' test.
+    let setup = Setup::new(&folder.path().join("data")).with(&[
+        "--http-shutdown-timeout-ms",
+        "60000",
+        "--admission-target-wait-ms",
+        "60000",
+    ]);
     let mut server = setup.start();
     let first = |poll: usize| poll * keys % names;
     let named = |poll: usize| (0..keys).map(move |k| (first(poll) + k) % names);
