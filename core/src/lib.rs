@@ -34,7 +34,7 @@ pub mod planted;
 pub mod policies;
 #[cfg(feature = "node")]
 pub mod push;
-#[cfg(feature = "sim")]
+#[cfg(any(test, feature = "sim"))]
 pub mod sim;
 #[cfg(feature = "node")]
 pub mod view;

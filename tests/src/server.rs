@@ -8,31 +8,39 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::http;
+use crate::{http, sample::is_full};
 
 /// gRPC and the peers listen so far above HTTP.
 const ABOVE: [u16; 2] = [1_000, 1_001];
 /// A debug server on a busy machine takes a while.
 pub const READY_WITHIN: Duration = Duration::from_secs(120);
 
-/// The binary that the workspace's build has put above this program's folder.
+/// The server under test: the binary of this program's own build, or the release binary for the full numbers.
 ///
 /// # Panics
 /// If it is not built.
 #[must_use]
 pub fn binary() -> PathBuf {
     let own = std::env::current_exe().expect("a program knows where it is");
-    let folder = own
-        .parent()
-        .and_then(Path::parent)
-        .expect("test programs are in `deps`");
-    let binary = folder.join("nacrite");
+    // <target>/debug/deps/kill-…
+    let (built, target) = (own.ancestors().nth(2), own.ancestors().nth(3));
+    let folder = match is_full() {
+        true => target.map(|target| target.join("release")),
+        false => built.map(Path::to_owned),
+    };
+    let binary = folder.expect("cargo's folders").join("nacrite");
     assert!(
         binary.is_file(),
-        "{} is not built: cargo build --workspace",
+        "{} is not built: `cargo build --workspace`, and with `--release -p nacrite` for the full numbers",
         binary.display()
     );
     binary
+}
+
+/// Whether the server under test is optimised, so that its times say something.
+#[must_use]
+pub fn is_optimised() -> bool {
+    is_full() || !cfg!(debug_assertions)
 }
 
 /// `nacrite` with these arguments, without settings from this process's environment.

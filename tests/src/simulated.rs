@@ -9,7 +9,7 @@ use nacrite_core::{
         input::{Input, Now},
         output::Output,
     },
-    sim::{Arrival, Member, Report, Setting, Sim, Solo, Work, beginning},
+    sim::{Arrival, Core, Member, Report, Setting, Sim, Solo, Work, beginning},
 };
 use nacrite_storage::SimDisk;
 
@@ -138,6 +138,12 @@ pub fn run_solo(setting: Setting) -> Report {
     fn start(settings: &NodeSettings) -> Node {
         Node::new(settings)
     }
+    run_solo_on(setting, start)
+}
+
+/// A world around a bare node, on the engine that `start` starts.
+#[must_use]
+pub fn run_solo_on<C: Core>(setting: Setting, start: fn(&NodeSettings) -> C) -> Report {
     let settings = member::settings(setting.seed).node;
     let member = Solo::new(&settings, beginning(), start);
     Sim::new(setting, vec![member]).run()

@@ -1,5 +1,5 @@
 //! The core natively and as wasm: the same inputs give the same bytes, in batches of several sizes, and a node that
-//! was restored from a snapshot of the *other* engine goes on as the one that was not.
+//! was restored from a snapshot of the *other* engine, or from a copy of a module's memory, goes on as the one that was not.
 //!
 //! A sample runs by default; `NACRITE_FULL` runs ten minutes of it. `NACRITE_SEED` and `NACRITE_BATCH` repeat one run.
 
@@ -19,9 +19,14 @@ use nacrite_core::{
         output::{NameForm, Output, ProbeTarget, PushBody, SyncKind},
         reply::{Refusal, Reply},
     },
+    sim::{Report, Setting},
     view::{Delta, InstanceChange},
 };
-use nacrite_tests::differential::{Variants, World, settings};
+use nacrite_tests::{
+    differential::{Variants, World, settings},
+    sample::{again, seeds},
+    simulated::{run_solo, run_solo_on},
+};
 
 const BATCHES: [usize; 3] = [1, 7, 256];
 /// Inputs of one run.
@@ -85,12 +90,15 @@ impl Four {
         outputs
     }
 
-    /// Restores each engine's second node from the other engine's first.
-    fn swap(&mut self) {
+    /// Restores each engine's second node from the other engine's first, or the wasm one from the memory of its own.
+    fn swap(&mut self, by_image: bool) {
         let (of_native, of_wasm) = (self.native.snapshot(), self.wasm.snapshot());
         assert!(of_native == of_wasm, "the snapshots of both engines differ");
         self.native_again = Node::from_snapshot(&of_wasm).expect("a snapshot is whole");
-        self.wasm_again = Guest::restored(&of_native).expect("a snapshot is whole");
+        self.wasm_again = match by_image {
+            true => self.wasm.copied(),
+            false => Guest::restored(&of_native).expect("a snapshot is whole"),
+        };
         assert!(
             self.native_again.snapshot() == of_native,
             "a restored node is not what it was"
@@ -152,7 +160,7 @@ fn compare(seed: u64, batch_size: usize) -> World {
             world.follow(&outputs, four.native.deadline());
         } else if done >= snapshots * BETWEEN_SNAPSHOTS {
             snapshots += 1;
-            four.swap();
+            four.swap(snapshots % 2 == 0);
         }
     }
     world
@@ -193,6 +201,30 @@ fn from_env(name: &str) -> Option<u64> {
         text.parse()
             .unwrap_or_else(|_| panic!("{name} is a number")),
     )
+}
+
+#[test]
+fn simulated_worlds_leave_the_same_trace() {
+    for seed in seeds(6, 200) {
+        let setting = Setting::of(seed);
+        let (native, wasm) = (run_solo(setting), run_solo_on(setting, Guest::started));
+        let of = |report: &Report| (report.hash, report.steps, report.writes, report.pushes);
+        assert!(
+            of(&native) == of(&wasm),
+            "the engines part: {:?} and {:?}; again: {}",
+            of(&native),
+            of(&wasm),
+            again(
+                "differential",
+                "simulated_worlds_leave_the_same_trace",
+                seed
+            )
+        );
+        assert!(
+            native.writes > 0 && native.restarts > 0,
+            "too little happens"
+        );
+    }
 }
 
 #[test]

@@ -10,8 +10,8 @@ use nacrite_tests::bodies::{instance, named};
 use nacrite_tests::engine::{core, module_path, planted};
 use nacrite_tests::grpc::Client;
 use nacrite_tests::http::Connection;
-use nacrite_tests::sample::{is_full, sized};
-use nacrite_tests::server::{Setup, run, said};
+use nacrite_tests::sample::sized;
+use nacrite_tests::server::{Setup, is_optimised, run, said};
 use serde_json::json;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -139,7 +139,7 @@ fn a_fault_costs_its_own_request_alone() {
         status.contains(&format!("faults: {hits} inputs dropped")),
         "{status}"
     );
-    if is_full() || !cfg!(debug_assertions) {
+    if is_optimised() {
         assert!(
             during < before + BOUND,
             "{during:?}, {before:?} without faults"

@@ -23,7 +23,7 @@ use nacrite_tests::requests::{
     publish_one, read_config, register,
 };
 use nacrite_tests::sample::sized;
-use nacrite_tests::server::{Server, Setup, open_files};
+use nacrite_tests::server::{Server, Setup, is_optimised, open_files};
 use nacrite_tests::way::Protocol;
 use nacrite_tests::wire::{Wire, request};
 use tokio::task::LocalSet;
@@ -564,7 +564,7 @@ fn judge(api: &Api, shown: &Shown, before: u64, server: &Server) -> Result<(), S
     }
     // What the server lets requests wait, and more for a machine with two processors and three busy threads; without
     // optimisation ten times as much is under way between two of the server's measurements.
-    let usual = p99(unloaded).max(TARGET * if cfg!(debug_assertions) { 5 } else { 2 });
+    let usual = p99(unloaded).max(TARGET * if is_optimised() { 2 } else { 5 });
     if p99(overloaded) > 3 * usual {
         return Err(format!(
             "{name}: {:?} is more than three times {usual:?}",

@@ -5,8 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nacrite_tests::http::Connection;
-use nacrite_tests::sample::{is_full, sized};
-use nacrite_tests::server::{Server, Setup, open_files};
+use nacrite_tests::sample::sized;
+use nacrite_tests::server::{Server, Setup, is_optimised, open_files};
 
 /// What a parked poll may cost: its connection included, and each key that it names (bytes).
 const EACH_POLL: u64 = 4 << 10;
@@ -124,7 +124,7 @@ fn trial(polls: usize, keys: usize, names: usize) {
     drop((parked, warm));
     assert!(server.await_end(PATIENCE).success());
     // A debug build has larger futures; the rule is for what users run, and printed for both.
-    if is_full() || !cfg!(debug_assertions) {
+    if is_optimised() {
         assert!(
             each <= allowed,
             "{each} bytes a poll, {allowed} are allowed"

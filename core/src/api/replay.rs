@@ -131,7 +131,7 @@ impl Judge<'_> {
         let text = |field: &str| want[field].as_str().unwrap_or_default();
         let bytes = match &answer.body {
             Body::Bytes(bytes) => bytes.clone(),
-            Body::Content(content) => member.contents[&content.index].to_vec(),
+            Body::Content(content) => member.content(content.index),
         };
         let body = String::from_utf8_lossy(&bytes);
         let kind = answer.content_type.unwrap_or_default();

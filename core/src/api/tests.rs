@@ -11,41 +11,15 @@ use crate::{
     model::{ServiceKey, ServiceMetadata},
     naming::Switches,
     node::input::Now,
-    view::{Delta, InstanceChange, SHARDS, ServiceState, Settled, Shard, Shards},
+    view::{Delta, InstanceChange, ServiceState},
 };
 
-/// A view that deltas build.
-pub(crate) struct View {
-    shards: Vec<Shard>,
-    settled: Settled,
-}
-
-impl Default for View {
-    fn default() -> Self {
-        Self {
-            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
-            settled: Settled::default(),
-        }
-    }
-}
-
-impl Shards for View {
-    fn read<R>(&self, shard: usize, look: impl FnOnce(&Shard) -> R) -> R {
-        look(&self.shards[shard])
-    }
-
-    fn settled<R>(&self, look: impl FnOnce(&Settled) -> R) -> R {
-        look(&self.settled)
-    }
-}
+pub(crate) use crate::sim::SoloView as View;
 
 impl View {
     /// After one more change.
     pub(crate) fn with(mut self, delta: Delta) -> Self {
-        match delta.shard() {
-            Some(shard) => self.shards[shard].apply(delta),
-            None => self.settled.apply(delta),
-        }
+        self.apply(delta);
         self
     }
 

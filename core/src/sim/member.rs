@@ -6,6 +6,7 @@
 use alloc::{
     collections::{BTreeMap, VecDeque},
     string::String,
+    sync::Arc,
     vec,
     vec::Vec,
 };
@@ -173,7 +174,7 @@ pub struct Solo<C> {
     rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
     /// Rows of the entries after `stored`.
     unsaved: VecDeque<(u64, Vec<RowWrite>)>,
-    contents: BTreeMap<u64, Vec<u8>>,
+    contents: BTreeMap<u64, Arc<[u8]>>,
     last: u64,
     stored: u64,
 }
@@ -198,6 +199,50 @@ impl<C: Core> Solo<C> {
         };
         solo.begin(now);
         solo
+    }
+
+    /// What runs the node.
+    pub fn core(&self) -> &C {
+        &self.core
+    }
+
+    /// Whether something is proposed that is not on disk yet.
+    pub fn proposes(&self) -> bool {
+        !self.proposed.is_empty()
+    }
+
+    /// The content of a log index.
+    pub fn content_of(&self, index: u64) -> Option<Arc<[u8]>> {
+        self.contents.get(&index).cloned()
+    }
+
+    /// Keys and values of all rows that are stored.
+    pub fn rows(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.rows.iter().map(|((_, key), value)| (&**key, &**value))
+    }
+
+    /// The stored rows of a table whose keys begin so.
+    pub fn rows_of(&self, table: Table, prefix: &[u8]) -> Vec<Row> {
+        let from = self.rows.range((table, prefix.to_vec())..);
+        from.take_while(|((of, key), _)| *of == table && key.starts_with(prefix))
+            .map(|((table, key), value)| Row {
+                table: *table,
+                key: key.clone(),
+                value: value.clone(),
+            })
+            .collect()
+    }
+
+    /// A command that somebody else proposed is committed; what leaves then.
+    pub fn commit(&mut self, now: Now, command: Vec<u8>) -> Vec<Output> {
+        self.last += 1;
+        self.log.push_back((self.last, command.clone()));
+        let committed = Input::Committed {
+            index: self.last,
+            proposal: None,
+            command,
+        };
+        self.run(vec![(now, committed)])
     }
 
     /// Rows, then the log's end, then readiness.
@@ -285,7 +330,7 @@ impl<C: Core> Solo<C> {
         } in entries
         {
             self.last += 1;
-            self.contents.insert(self.last, content);
+            self.contents.insert(self.last, content.into());
             self.log.push_back((self.last, command.clone()));
             let input = Input::Committed {
                 index: self.last,
@@ -369,6 +414,6 @@ impl<C: Core> Member for Solo<C> {
     }
 
     fn content(&self, index: u64) -> Result<Option<Vec<u8>>, String> {
-        Ok(self.contents.get(&index).cloned())
+        Ok(self.contents.get(&index).map(|content| content.to_vec()))
     }
 }

@@ -9,6 +9,7 @@
 //! the clients leave, after which nothing of them may be kept; a last power cut.
 
 mod air;
+pub mod alone;
 mod clients;
 mod deliver;
 mod durable;

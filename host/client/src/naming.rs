@@ -28,7 +28,7 @@ use crate::{
     files::NamingFiles,
     rpc::{Handler, Rpc},
     servers::ServerList,
-    tasks::Task,
+    tasks::{Task, Turns},
     v1::V1,
 };
 
@@ -64,6 +64,8 @@ struct Inner {
     settings: Arc<Settings>,
     wire: Wire,
     shared: Arc<Shared>,
+    /// Callers and [`redo`] tell of the same keys.
+    turns: Turns,
 }
 
 /// What the connection's side and the callers' side both see.
@@ -151,6 +153,7 @@ impl Naming {
             settings,
             wire,
             shared,
+            turns: Turns::default(),
         });
         let tasks = Arc::from([
             Task::spawn(redo(Arc::downgrade(&inner))),
@@ -322,6 +325,7 @@ impl Naming {
     /// The server could not be asked.
     pub async fn unsubscribe(&self, group: &str, service: &str) -> Result<(), Error> {
         let key = self.key(group, service);
+        let _turn = self.inner.turns.of(&key).await;
         self.inner.shared.store.forget(&key);
         if self
             .inner
@@ -393,13 +397,15 @@ impl Subscription {
 }
 
 impl Inner {
-    /// Tells the server what is published of a service, and marks it as told if nothing changed meanwhile.
+    /// Tells the server what is published of a service unless it has been told, and marks it as told if nothing changed
+    /// meanwhile.
     async fn tell_published(&self, key: &ServiceKey) -> Result<(), Error> {
+        let _turn = self.turns.of(key).await;
         let (published, lost) = {
             let records = self.shared.records();
             (records.published.get(key).cloned(), records.lost)
         };
-        let Some(published) = published else {
+        let Some(published) = published.filter(|p| !p.told) else {
             return Ok(());
         };
         self.wire.publish(key, &published).await?;
@@ -419,7 +425,14 @@ impl Inner {
     }
 
     async fn tell_subscribed(&self, key: &ServiceKey) -> Result<(), Error> {
-        let lost = self.shared.records().lost;
+        let _turn = self.turns.of(key).await;
+        let lost = {
+            let records = self.shared.records();
+            if records.subscribed.get(key).is_none_or(|told| *told) {
+                return Ok(());
+            }
+            records.lost
+        };
         self.wire.subscribe(key, &self.shared.store).await?;
         let mut records = self.shared.records();
         if records.lost == lost

@@ -1,5 +1,7 @@
 //! Background tasks that end with whom they belong to.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use std::future::Future;
 
 /// A task that is aborted when this is dropped.
@@ -15,5 +17,18 @@ impl Task {
 impl Drop for Task {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+/// Locks held while a server is told something of a key, so that what is told later also arrives later. Keys share
+/// them: one may wait for another, none is forgotten or grown.
+#[derive(Debug, Default)]
+pub(crate) struct Turns([tokio::sync::Mutex<()>; 16]);
+
+impl Turns {
+    pub(crate) async fn of(&self, key: &impl Hash) -> tokio::sync::MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        self.0[hasher.finish() as usize % self.0.len()].lock().await
     }
 }

@@ -104,6 +104,12 @@ impl Code {
         Self::checked(module.map_err(|e| CodeError::Unfit(format!("{e:#}")))?)
     }
 
+    /// Whether both are the same compiled module, so that an [`crate::Image`] of one fits the other.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.0.image_range() == other.0.image_range()
+    }
+
     fn checked(module: Module) -> Result<Self, CodeError> {
         let first = module.imports().next();
         let first = first.map(|import| format!("{}.{}", import.module(), import.name()));

@@ -8,10 +8,12 @@ use wasmtime::{
     WasmParams, WasmResults,
 };
 
-use crate::{Code, code::EPOCH};
+use crate::{Code, Image, code::EPOCH};
 
 /// Most that crosses the boundary at once of a snapshot.
 const PIECE: usize = 1 << 20;
+/// Bytes of a page of linear memory.
+const PAGE: u64 = 64 << 10;
 
 /// What an instance may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,6 +208,29 @@ impl Guest {
             2 => Err(Refused::Damaged("it is of another schema")),
             _ => Err(Refused::Damaged("it is damaged")),
         }
+    }
+
+    /// With the memory of an image of the same code.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub fn of_image(code: &Code, limits: Limits, image: &Image) -> Result<Self, Refused> {
+        let mut guest = Self::new(code, limits)?;
+        let more = image.size().saturating_sub(guest.committed());
+        let grown = guest.memory.grow(&mut guest.store, more as u64 / PAGE);
+        grown.map_err(|e| Refused::NoEngine(format!("{e:#}")))?;
+        if guest.committed() != image.size() {
+            return Err(Refused::Damaged("the image is of another module"));
+        }
+        image.restore(guest.memory.data_mut(&mut guest.store));
+        guest.buffer_at = image.buffer_at;
+        Ok(guest)
+    }
+
+    /// Its memory, copied; into an older image if there is one.
+    #[must_use]
+    pub fn image(&self, spare: Option<Image>) -> Image {
+        Image::of(self.memory.data(&self.store), self.buffer_at, spare)
     }
 
     /// A batch in, its outputs out (postcard both); what they are is looked at where they lie.

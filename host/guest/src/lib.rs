@@ -7,7 +7,9 @@
 //! the tests, and the example `precompile`, which makes what the server embeds.
 
 mod code;
+mod image;
 mod instance;
 
 pub use code::{Code, CodeError, precompile};
+pub use image::Image;
 pub use instance::{Fault, Guest, Limits, Refused};

@@ -1,235 +1,40 @@
 //! A node behind the API, as far as a fuzz target needs one: a plan is carried out to its end.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 use nacrite_core::{
-    api::{Call, Compat, FormPart, Method, Plan, Route, Routes, RowsQuery, ServerFacts},
-    log::{Row, RowWrite, Table},
-    node::{
-        Node,
-        input::{ConnDetails, ConnId, Input, Now, Origin},
-        output::Output,
-        reply::Answered,
-    },
-    sim::SoloView,
+    api::{Call, Compat, FormPart, Method, Plan, Route, Routes, ServerFacts},
+    node::input::{ConnDetails, ConnId, Input, Now},
+    sim::alone::{Alone, Sent},
 };
 
 use crate::differential::settings;
 
-/// Steps of one plan, at most.
-const STEPS: usize = 10_000;
+/// The connection that it has.
+pub(super) const CONN: ConnId = ConnId(1);
 
-/// A node whose log commits at once.
-pub(super) struct Member {
-    node: Node,
-    pub(super) view: SoloView,
-    rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
-    contents: BTreeMap<u64, Arc<[u8]>>,
-    waiting: BTreeMap<u64, Vec<u8>>,
-    replies: BTreeMap<u64, Answered>,
-    pub(super) now: Now,
-    index: u64,
-    last_id: u64,
+/// A member with a connection.
+pub(super) fn member() -> Alone {
+    let now = Now {
+        mono: 1_000,
+        wall: 1_780_000_000_000,
+    };
+    let mut member = Alone::new(&settings(2), now, "10.0.0.1");
+    member.input(Input::Connected {
+        conn: CONN,
+        details: details(),
+    });
+    member
 }
 
-impl Member {
-    /// One with a connection, ready.
-    pub(super) fn new() -> Self {
-        let mut member = Self {
-            node: Node::new(&settings(2)),
-            view: SoloView::default(),
-            rows: BTreeMap::new(),
-            contents: BTreeMap::new(),
-            waiting: BTreeMap::new(),
-            replies: BTreeMap::new(),
-            now: Now {
-                mono: 1_000,
-                wall: 1_780_000_000_000,
-            },
-            index: 0,
-            last_id: 0,
-        };
-        let leader = Input::Role {
-            leader: true,
-            term: 1,
-        };
-        let conn = ConnId(1);
-        let details = details();
-        for input in [leader, Input::Ready, Input::Connected { conn, details }] {
-            member.input(input);
+/// Carries out a plan; none if it waits for something to happen: then it is given up.
+pub(super) fn run<A>(member: &mut Alone, conn: Option<ConnId>, plan: Plan<A>) -> Option<A> {
+    match member.run(conn, plan) {
+        Sent::Answered(answer) => Some(answer),
+        Sent::Parked(parked) => {
+            member.give_up(&parked);
+            None
         }
-        member
-    }
-
-    /// An input, with everything that follows from it; later than the last.
-    pub(super) fn input(&mut self, input: Input) {
-        let mut inputs = VecDeque::from([input]);
-        while let Some(input) = inputs.pop_front() {
-            self.node.handle(self.now, input);
-            while let Some(output) = self.node.poll() {
-                match output {
-                    Output::Reply { id, result } => drop(self.replies.insert(id, result)),
-                    Output::Propose {
-                        proposal,
-                        request,
-                        command,
-                    } => {
-                        self.index += 1;
-                        if let Some(content) = self.waiting.remove(&request) {
-                            self.contents.insert(self.index, content.into());
-                        }
-                        inputs.push_back(Input::Committed {
-                            index: self.index,
-                            proposal: Some(proposal),
-                            command,
-                        });
-                    }
-                    Output::Store { rows, .. } => rows.into_iter().for_each(|row| self.write(row)),
-                    Output::View(delta) => self.view.apply(delta),
-                    _ => {}
-                }
-            }
-        }
-    }
-
-    /// A command of somebody else's.
-    pub(super) fn commit(&mut self, command: Vec<u8>) {
-        self.index += 1;
-        self.input(Input::Committed {
-            index: self.index,
-            proposal: None,
-            command,
-        });
-    }
-
-    /// Lets time pass, with the ticks that are wanted meanwhile.
-    pub(super) fn pass(&mut self, ms: u64) {
-        let until = self.now.mono + ms;
-        for _ in 0..STEPS {
-            let Some(at) = self.node.deadline().filter(|at| *at <= until) else {
-                break;
-            };
-            let at = at.max(self.now.mono);
-            self.now.wall += at - self.now.mono;
-            self.now.mono = at;
-            self.input(Input::Tick);
-        }
-        self.now.mono = until;
-    }
-
-    /// What is kept of it: its state as bytes.
-    pub(super) fn snapshot(&self) -> Vec<u8> {
-        self.node.snapshot()
-    }
-
-    /// The rows that it wrote: keys and values.
-    pub(super) fn rows(&self) -> impl Iterator<Item = (&Vec<u8>, &Vec<u8>)> {
-        self.rows.iter().map(|((_, key), value)| (key, value))
-    }
-
-    /// A new node from the rows that this one wrote.
-    pub(super) fn restored(&self) -> Self {
-        let mut new = Self::new();
-        new.index = self.index;
-        new.node = Node::new(&settings(2));
-        let rows = self.rows.iter().filter(|((table, _), _)| table.restored());
-        let rows = rows
-            .map(|((table, key), value)| Row {
-                table: *table,
-                key: key.clone(),
-                value: value.clone(),
-            })
-            .collect();
-        new.view = SoloView::default();
-        new.input(Input::Restore {
-            rows,
-            applied: self.index,
-        });
-        new.input(Input::Ready);
-        new
-    }
-
-    fn write(&mut self, write: RowWrite) {
-        match write {
-            RowWrite::Put {
-                row: Row { table, key, value },
-                ..
-            } => drop(self.rows.insert((table, key), value)),
-            RowWrite::Delete { table, key } => drop(self.rows.remove(&(table, key))),
-            RowWrite::Cut { index, to, rows } => {
-                let range = (index, Vec::new())..(index, to);
-                let cut: Vec<_> = self.rows.range(range).map(|(key, _)| key.clone()).collect();
-                for key in cut {
-                    if let Some(of) = self.rows.remove(&key) {
-                        self.rows.remove(&(rows, of));
-                    }
-                }
-            }
-        }
-    }
-
-    fn read(&self, query: &RowsQuery) -> (usize, Vec<Row>) {
-        let fits =
-            |table: &Table, key: &[u8]| *table == query.table && key.starts_with(&query.prefix);
-        let mut found: Vec<Row> = self
-            .rows
-            .iter()
-            .filter(|((table, key), _)| fits(table, key))
-            .map(|((table, key), value)| Row {
-                table: *table,
-                key: key.clone(),
-                value: value.clone(),
-            })
-            .collect();
-        if query.reverse {
-            found.reverse();
-        }
-        let total = found.len();
-        let page = found.into_iter().skip(query.skip).take(query.limit);
-        (total, page.collect())
-    }
-
-    /// Carries out a plan; none if it waits for something to happen.
-    pub(super) fn run<A>(&mut self, conn: Option<ConnId>, mut plan: Plan<A>) -> Option<A> {
-        for _ in 0..STEPS {
-            plan = match plan {
-                Plan::Answer(answer) => return Some(answer),
-                Plan::Submit { op, content, then } => {
-                    self.last_id += 1;
-                    let id = self.last_id;
-                    if let Some(content) = content {
-                        self.waiting.insert(id, content);
-                    }
-                    let origin = Origin {
-                        conn,
-                        ip: "10.0.0.1".into(),
-                        user: "".into(),
-                    };
-                    self.input(Input::Request { id, origin, op });
-                    match self.replies.remove(&id) {
-                        Some(answered) => then(answered, &self.view),
-                        None => {
-                            self.input(Input::Gone { id });
-                            return None;
-                        }
-                    }
-                }
-                Plan::Rows { query, then } => {
-                    let found = self.read(&query);
-                    then(found, &self.view)
-                }
-                Plan::Contents { indexes, then } => {
-                    let of = |index: &u64| self.contents.get(index).cloned();
-                    then(indexes.iter().map(of).collect(), &self.view)
-                }
-                // Nobody answers.
-                Plan::Clients { then, .. } => then(Vec::new(), &self.view),
-                Plan::Long(look) => look(&self.view),
-            };
-        }
-        panic!("a plan has no end");
     }
 }
 
@@ -268,7 +73,7 @@ pub(super) fn facts(compat: Compat) -> ServerFacts {
 /// What a request of HTTP leads to: parameters a line, those with `@` are headers; what is after an empty line is the
 /// body.
 pub(super) fn plan(
-    member: &Member,
+    member: &Alone,
     routes: &Routes,
     route: &Route,
     facts: &ServerFacts,
@@ -302,8 +107,8 @@ pub(super) fn plan(
         parts: if method == Method::Post { &parts } else { &[] },
         form_too_large: false,
         ip: "10.0.0.1",
-        view: &member.view,
-        now: member.now,
+        view: member.view(),
+        now: member.now(),
         server: facts,
     })
 }

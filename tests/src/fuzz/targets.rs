@@ -14,13 +14,13 @@ use nacrite_core::{
     log::Command,
     namespaces::{read_namespace, read_namespace_key},
     naming::{Labels, Switches, select::label_names},
-    node::{Node, input::ConnId, output::Output},
+    node::{Node, output::Output},
     policies::{read_policy_key, read_policy_version},
 };
 
 use super::{
     Target,
-    member::{Member, details, facts, plan},
+    member::{CONN, details, facts, member, plan, run},
 };
 use crate::differential::{World, settings};
 
@@ -288,7 +288,7 @@ pub const TARGETS: &[Target] = &[
         name: "snapshot",
         read: |input| word(&Node::from_snapshot(input).map(|node| node.deadline().is_some())),
         seeds: || {
-            let mut member = Member::new();
+            let mut member = member();
             let empty = member.snapshot();
             commands()
                 .into_iter()
@@ -327,7 +327,7 @@ fn routes() -> &'static (Routes, Vec<&'static Route>) {
 /// Requests of HTTP: two bytes choose the route and one how old generations answer, parameters a line, then the body.
 fn http(input: &[u8]) -> String {
     let (routes, rows) = routes();
-    let mut member = Member::new();
+    let mut member = member();
     let mut outcome = String::new();
     for request in input.split(|b| *b == NEXT).take(MOST) {
         let [high, low, compat, rest @ ..] = request else {
@@ -337,7 +337,7 @@ fn http(input: &[u8]) -> String {
         let compat = [Compat::All, Compat::V2, Compat::V3][usize::from(*compat) % 3];
         let facts = facts(compat);
         let plan = plan(&member, routes, rows[at], &facts, rest);
-        let status = member.run(None, plan).map_or(0, |answer| answer.status);
+        let status = run(&mut member, None, plan).map_or(0, |answer| answer.status);
         outcome += &format!("{at}:{status} ");
         member.pass(u64::from(*low) * 100);
     }
@@ -378,7 +378,7 @@ fn http_seeds() -> Vec<Vec<u8>> {
 /// Requests on a connection: a byte chooses the kind, the rest is the body.
 fn grpc_call(input: &[u8]) -> String {
     let kinds: Vec<&'static str> = grpc::routes().map(|route| route.kind).collect();
-    let mut member = Member::new();
+    let mut member = member();
     let (facts, details) = (facts(Compat::All), details());
     let mut outcome = String::new();
     for request in input.split(|b| *b == NEXT).take(MOST) {
@@ -391,13 +391,11 @@ fn grpc_call(input: &[u8]) -> String {
             body,
             header: &|_| None,
             details: &details,
-            view: &member.view,
-            now: member.now,
+            view: member.view(),
+            now: member.now(),
             server: &facts,
         });
-        let ok = member
-            .run(Some(ConnId(1)), plan)
-            .map(|answer| answer.is_ok());
+        let ok = run(&mut member, Some(CONN), plan).map(|answer| answer.is_ok());
         outcome += &format!("{kind}:{ok:?} ");
         member.pass(600);
     }
@@ -519,7 +517,7 @@ fn stories() -> Vec<Vec<u8>> {
 
 /// `apply` is total, and what it wrote can be read back.
 fn apply(input: &[u8]) -> String {
-    let mut member = Member::new();
+    let mut member = member();
     let (mut rest, mut outcome) = (input, String::new());
     for _ in 0..MOST {
         let Some((length, tail)) = rest.split_first_chunk::<2>() else {
@@ -540,8 +538,8 @@ fn apply(input: &[u8]) -> String {
         again.snapshot() == snapshot,
         "a restored node is what it was"
     );
-    let mut restored = member.restored();
-    restored.pass(200_000);
+    member.restart();
+    member.pass(200_000);
     outcome
 }
 
@@ -575,13 +573,13 @@ fn rows(input: &[u8]) -> String {
 }
 
 fn row_seeds() -> Vec<Vec<u8>> {
-    let mut member = Member::new();
+    let mut member = member();
     commands().into_iter().for_each(|c| member.commit(c));
     let mut seeds: Vec<Vec<u8>> = Vec::new();
     for (key, value) in member.rows().take(60) {
         for reader in 0..13_u8 {
             let bytes = if reader < 6 { value } else { key };
-            seeds.push([&[reader], bytes.as_slice()].concat());
+            seeds.push([&[reader], bytes].concat());
         }
     }
     seeds

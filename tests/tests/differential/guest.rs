@@ -2,7 +2,14 @@
 
 use std::sync::OnceLock;
 
-use nacrite_core::node::NodeSettings;
+use nacrite_core::{
+    node::{
+        NodeSettings,
+        input::{Input, Now},
+        output::Output,
+    },
+    sim::Core,
+};
 use nacrite_guest::{Code, Fault, Limits, Refused};
 use nacrite_tests::engine::module;
 
@@ -27,6 +34,13 @@ impl Guest {
         nacrite_guest::Guest::restored(code(), Limits::default(), snapshot).map(Self)
     }
 
+    /// With the memory of this one.
+    pub(crate) fn copied(&self) -> Self {
+        let image = self.0.image(None);
+        let guest = nacrite_guest::Guest::of_image(code(), Limits::default(), &image);
+        Self(guest.expect("it is an image of the same code"))
+    }
+
     /// A batch in, its outputs out.
     pub(crate) fn handle(&mut self, batch: &[u8]) -> Result<Vec<u8>, Fault> {
         self.0.handle(batch, <[u8]>::to_vec)
@@ -45,5 +59,17 @@ impl Guest {
     /// Bytes of linear memory, and those of them in use.
     pub(crate) fn memory(&mut self) -> (usize, usize) {
         (self.0.committed(), self.0.live().expect("it answers"))
+    }
+}
+
+impl Core for Guest {
+    fn batch(&mut self, inputs: Vec<(Now, Input)>) -> Vec<Output> {
+        let batch = postcard::to_allocvec(&inputs).expect("a batch is serialised");
+        let answer = self.handle(&batch).expect("the module does not trap");
+        postcard::from_bytes(&answer).expect("an engine answers with outputs")
+    }
+
+    fn deadline(&mut self) -> Option<u64> {
+        Self::deadline(self)
     }
 }

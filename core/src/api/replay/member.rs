@@ -1,55 +1,30 @@
-//! One member without a server, whose log commits at once.
+//! One member without a server, asked as recorded requests ask.
 
-use alloc::{borrow::Cow, collections::BTreeMap, format, string::String, sync::Arc, vec::Vec};
+use alloc::{borrow::Cow, collections::BTreeMap, format, string::String, vec::Vec};
 
 use serde_json::Value;
 
+pub(in crate::api) use crate::sim::alone::{Parked, Sent};
 use crate::{
     api::{
-        Answer, Call, Compat, Method, Plan, Routes, RowsQuery, Then,
+        Answer, Call, Compat, Method, Plan, Routes,
         grpc::{self, GrpcCall},
         tests::{View, facts},
     },
-    log::{Row, RowWrite, Table},
     node::{
-        Node, NodeSettings,
-        input::{ConnDetails, ConnId, Input, Now, Origin},
-        output::Output,
-        reply::Answered,
+        NodeSettings,
+        input::{ConnDetails, ConnId, Input, Now},
     },
+    sim::alone::Alone,
 };
 
-/// A member with all that its host would have.
+/// A member with the routes of a generation.
 pub(in crate::api) struct Member {
     routes: Routes,
     compat: Compat,
-    node: Node,
-    view: View,
-    rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
-    /// Contents by the index of their entry.
-    pub(in crate::api) contents: BTreeMap<u64, Arc<[u8]>>,
-    now: Now,
-    index: u64,
-    last_id: u64,
-    /// Contents that came with requests and are not committed yet.
-    waiting: BTreeMap<u64, Vec<u8>>,
-    replies: BTreeMap<u64, Answered>,
+    alone: Alone,
     /// The gRPC connection that asks; none for HTTP.
     conn: Option<ConnId>,
-}
-
-/// A request that is not answered yet.
-pub(in crate::api) struct Parked<A = Answer> {
-    id: u64,
-    then: Then<Answered, A>,
-}
-
-/// How far a request has come.
-pub(in crate::api) enum Sent<A = Answer> {
-    /// It is answered.
-    Answered(A),
-    /// It waits.
-    Parked(Parked<A>),
 }
 
 impl Member {
@@ -62,151 +37,32 @@ impl Member {
             max_namespaces: 100,
             ..NodeSettings::default()
         };
-        let mut member = Self {
+        let now = Now {
+            mono: 1_000,
+            wall: 1_795_223_545_817,
+        };
+        Self {
             routes: Routes::all(),
             compat,
-            node: Node::new(&settings),
-            view: View::default(),
-            rows: BTreeMap::new(),
-            contents: BTreeMap::new(),
-            now: Now {
-                mono: 1_000,
-                wall: 1_795_223_545_817,
-            },
-            index: 0,
-            last_id: 0,
-            waiting: BTreeMap::new(),
-            replies: BTreeMap::new(),
+            alone: Alone::new(&settings, now, "127.0.0.1"),
             conn: None,
-        };
-        member.input(Input::Role {
-            leader: true,
-            term: 1,
-        });
-        member.input(Input::Ready);
-        member
-    }
-
-    fn input(&mut self, input: Input) {
-        let mut inputs = Vec::from([input]);
-        while let Some(input) = inputs.pop() {
-            self.node.handle(self.now, input);
-            let outputs: Vec<Output> = core::iter::from_fn(|| self.node.poll()).collect();
-            let mut committed = Vec::new();
-            for output in outputs {
-                match output {
-                    Output::Reply { id, result } => drop(self.replies.insert(id, result)),
-                    Output::Propose {
-                        proposal,
-                        request,
-                        command,
-                    } => {
-                        self.index += 1;
-                        if let Some(content) = self.waiting.remove(&request) {
-                            self.contents.insert(self.index, content.into());
-                        }
-                        committed.push(Input::Committed {
-                            index: self.index,
-                            proposal: Some(proposal),
-                            command,
-                        });
-                    }
-                    Output::Store { rows, .. } => rows.into_iter().for_each(|row| self.write(row)),
-                    Output::View(delta) => self.view = core::mem::take(&mut self.view).with(delta),
-                    _ => {}
-                }
-            }
-            committed.reverse();
-            inputs.extend(committed);
         }
     }
 
-    fn write(&mut self, write: RowWrite) {
-        match write {
-            RowWrite::Put {
-                row: Row { table, key, value },
-                ..
-            } => {
-                self.rows.insert((table, key), value);
-            }
-            RowWrite::Delete { table, key } => drop(self.rows.remove(&(table, key))),
-            // No row is old enough within a replay.
-            RowWrite::Cut { .. } => {}
-        }
-    }
-
-    fn read(&self, query: &RowsQuery) -> (usize, Vec<Row>) {
-        let mut found: Vec<Row> = self
-            .rows
-            .iter()
-            .filter(|((table, key), _)| *table == query.table && key.starts_with(&query.prefix))
-            .map(|((table, key), value)| Row {
-                table: *table,
-                key: key.clone(),
-                value: value.clone(),
-            })
-            .collect();
-        if query.reverse {
-            found.reverse();
-        }
-        let total = if query.count { found.len() } else { 0 };
-        (
-            total,
-            found
-                .into_iter()
-                .skip(query.skip)
-                .take(query.limit)
-                .collect(),
-        )
+    /// The content of a log index that has one.
+    pub(in crate::api) fn content(&self, index: u64) -> Vec<u8> {
+        let content = self.alone.content(index).expect("it has a content");
+        content.to_vec()
     }
 
     /// What a host does with a plan, until it is an answer or waits.
     pub(in crate::api) fn run<A>(&mut self, plan: Plan<A>) -> Sent<A> {
-        let mut next = Ok(plan);
-        loop {
-            match next {
-                Ok(plan) => next = self.step(plan),
-                Err(sent) => return sent,
-            }
-        }
+        self.alone.run(self.conn, plan)
     }
 
     /// One step of a plan; `Err` is the last.
     pub(in crate::api) fn step<A>(&mut self, plan: Plan<A>) -> Result<Plan<A>, Sent<A>> {
-        Ok(match plan {
-            Plan::Answer(answer) => return Err(Sent::Answered(answer)),
-            Plan::Submit { op, content, then } => {
-                self.last_id += 1;
-                let id = self.last_id;
-                if let Some(content) = content {
-                    self.waiting.insert(id, content);
-                }
-                let origin = Origin {
-                    ip: "127.0.0.1".into(),
-                    conn: self.conn,
-                    ..Origin::default()
-                };
-                self.input(Input::Request { id, origin, op });
-                match self.replies.remove(&id) {
-                    Some(answered) => then(answered, &self.view),
-                    None => return Err(Sent::Parked(Parked { id, then })),
-                }
-            }
-            Plan::Rows { query, then } => {
-                let found = self.read(&query);
-                then(found, &self.view)
-            }
-            Plan::Contents { indexes, then } => {
-                let found = indexes
-                    .iter()
-                    .map(|i| self.contents.get(i).cloned())
-                    .collect();
-                then(found, &self.view)
-            }
-            // It has no clients on gRPC that could be asked.
-            Plan::Clients { then, .. } => then(Vec::new(), &self.view),
-            Plan::Long(look) => look(&self.view),
-        })
+        self.alone.step(self.conn, plan)
     }
 
     /// The answer to an HTTP request with these parameters: its status and body.
@@ -227,7 +83,7 @@ impl Member {
         };
         if self.conn.is_none() {
             self.conn = Some(conn);
-            self.input(Input::Connected {
+            self.alone.input(Input::Connected {
                 conn,
                 details: details.clone(),
             });
@@ -237,8 +93,8 @@ impl Member {
             body: format!("{body}").as_bytes(),
             header: &|_| None,
             details: &details,
-            view: &self.view,
-            now: self.now,
+            view: self.alone.view(),
+            now: self.alone.now(),
             server: &facts(self.compat),
         });
         let Sent::Answered(answer) = self.run(plan) else {
@@ -251,41 +107,26 @@ impl Member {
     /// Ends the one connection there is.
     pub(in crate::api) fn disconnect(&mut self) {
         if let Some(conn) = self.conn.take() {
-            self.input(Input::Disconnected { conn });
+            self.alone.input(Input::Disconnected { conn });
         }
     }
 
     /// What readers see.
     pub(in crate::api) fn view(&self) -> &View {
-        &self.view
+        self.alone.view()
     }
 
     /// Lets time pass for the node.
     pub(super) fn pass(&mut self, ms: u64) {
-        let until = self.now.mono + ms;
-        while let Some(next) = self.node.deadline().filter(|at| *at <= until) {
-            let step = next.saturating_sub(self.now.mono);
-            self.now.mono += step;
-            self.now.wall += step;
-            self.input(Input::Tick);
-        }
-        self.now.wall += until - self.now.mono;
-        self.now.mono = until;
+        self.alone.pass(ms);
     }
 
     /// The answer to a parked request, waiting for it if it must be.
     pub(super) fn finish(&mut self, parked: Parked, wait: bool) -> Sent {
-        let Parked { id, then } = parked;
         if wait {
-            self.pass(30_000);
+            self.alone.pass(30_000);
         }
-        match self.replies.remove(&id) {
-            Some(answered) => {
-                let plan = then(answered, &self.view);
-                self.run(plan)
-            }
-            None => Sent::Parked(Parked { id, then }),
-        }
+        self.alone.finish(self.conn, parked)
     }
 
     /// What a recorded request leads to; `captured` are values of earlier answers.
@@ -339,8 +180,8 @@ impl Member {
             parts: &[],
             form_too_large: too_large,
             ip: "127.0.0.1",
-            view: &self.view,
-            now: self.now,
+            view: self.alone.view(),
+            now: self.alone.now(),
             server: &facts,
         };
         self.routes.plan(&call)

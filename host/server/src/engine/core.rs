@@ -4,7 +4,7 @@ use nacrite_core::node::{Node, NodeSettings};
 
 #[cfg(feature = "wasm")]
 use super::wasm::Wasm;
-use super::{Engine, EngineLimits, Native};
+use super::{Engine, EngineLimits, Image, Native};
 use crate::settings::{EngineKind, Settings};
 
 /// Why a core does not run.
@@ -138,6 +138,30 @@ impl Core {
             Self::Native => Ok(Box::new(Native::new(Node::new(settings)))),
             #[cfg(feature = "wasm")]
             Self::Wasm { code, limits, .. } => Ok(Box::new(Wasm::start(code, *limits, settings)?)),
+        }
+    }
+
+    /// Whether it is the same code, so that an image of one is an image of the other.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Native, Self::Native) => true,
+            #[cfg(feature = "wasm")]
+            (Self::Wasm { code, .. }, Self::Wasm { code: other, .. }) => code.is(other),
+            #[cfg(feature = "wasm")]
+            _ => false,
+        }
+    }
+
+    /// An engine with the memory of another of this core.
+    ///
+    /// # Errors
+    /// See [`CoreError`].
+    pub fn of_image(&self, image: &Image) -> Result<Box<dyn Engine>, CoreError> {
+        match self {
+            Self::Native => Err(CoreError::Refused(format!("{image:?} of no memory"))),
+            #[cfg(feature = "wasm")]
+            Self::Wasm { code, limits, .. } => Ok(Box::new(Wasm::of_image(code, *limits, image)?)),
         }
     }
 

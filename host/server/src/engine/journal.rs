@@ -9,7 +9,7 @@ use nacrite_core::node::{
     output::Output,
 };
 
-use super::{Batch, Core, CoreError, Engine, Fault, batch::decode};
+use super::{Batch, Core, CoreError, Engine, Fault, Image, batch::decode};
 
 /// When a checkpoint is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,17 +39,46 @@ pub enum Base {
     New(Arc<NodeSettings>),
     /// A whole state.
     Snapshot(Arc<[u8]>),
+    /// The memory of an engine of this core.
+    Image(Core, Arc<Image>),
 }
 
 impl Base {
-    /// An engine of a core in this state.
+    /// An engine of a core in this state, as quickly as can be.
     ///
     /// # Errors
     /// See [`CoreError`].
     pub fn engine(&self, core: &Core) -> Result<Box<dyn Engine>, CoreError> {
         match self {
+            Self::Image(of, image) if of.is(core) => core.of_image(image),
+            _ => self.anew(core),
+        }
+    }
+
+    /// An engine of a core made of the state alone: it has no more memory than that takes.
+    ///
+    /// # Errors
+    /// See [`CoreError`].
+    pub fn anew(&self, core: &Core) -> Result<Box<dyn Engine>, CoreError> {
+        match self {
             Self::New(settings) => core.start(settings),
             Self::Snapshot(bytes) => core.restore(bytes),
+            Self::Image(..) => core.restore(&self.state()?),
+        }
+    }
+
+    /// The whole state.
+    ///
+    /// # Errors
+    /// See [`CoreError`].
+    pub fn state(&self) -> Result<Vec<u8>, CoreError> {
+        match self {
+            Self::New(settings) => Ok(Node::new(settings).snapshot()),
+            Self::Snapshot(bytes) => Ok(bytes.to_vec()),
+            Self::Image(of, image) => {
+                let state = of.of_image(image)?.snapshot();
+                state.map_err(|fault| CoreError::Refused(fault.to_string()))
+            }
         }
     }
 }
@@ -102,10 +131,26 @@ impl Journal {
         &self.base
     }
 
+    /// The image that it began with, if nobody else reads it: the next may be written over it.
+    #[must_use]
+    pub fn into_image(self) -> Option<Image> {
+        match self.base {
+            Base::Image(_, image) => Arc::into_inner(image),
+            Base::New(_) | Base::Snapshot(_) => None,
+        }
+    }
+
     /// The batches since.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// The inputs of each batch since.
+    #[must_use]
+    pub fn batches(&self) -> Vec<Vec<(Now, Input)>> {
+        let entries = self.entries.iter();
+        entries.map(|entry| decode(&entry.bytes)).collect()
     }
 
     /// One more was handled.
@@ -149,15 +194,4 @@ impl Journal {
         }
         Ok(engine)
     }
-}
-
-/// The state that a journal begins with, and its batches.
-#[must_use]
-pub fn journal_parts(journal: &Journal) -> (Vec<u8>, Vec<Vec<(Now, Input)>>) {
-    let state = match &journal.base {
-        Base::New(settings) => Node::new(settings).snapshot(),
-        Base::Snapshot(bytes) => bytes.to_vec(),
-    };
-    let batches = journal.entries.iter().map(|entry| decode(&entry.bytes));
-    (state, batches.collect())
 }

@@ -25,7 +25,7 @@ use crate::settings::Settings;
 pub use self::batch::Batch;
 pub use self::core::{Core, CoreError};
 pub use self::faults::FaultFolder;
-pub use self::journal::{Base, Checkpoints, Journal, journal_parts};
+pub use self::journal::{Base, Checkpoints, Journal};
 pub use self::native::Native;
 pub use self::runner::{FaultLog, Faults, Runner, Stopped};
 
@@ -49,9 +49,32 @@ pub trait Engine: Send {
     /// See [`Fault`].
     fn snapshot(&mut self) -> Result<Vec<u8>, Fault>;
 
+    /// A copy of the memory that it lives in, taken in the time of copying (into an older copy, if there is one); none
+    /// if it has no memory of its own.
+    fn image(&mut self, _spare: Option<Image>) -> Option<Image> {
+        None
+    }
+
     /// Memory of its own; none if the node lives in the process's.
     fn memory(&mut self) -> Option<Memory> {
         None
+    }
+}
+
+#[cfg(feature = "wasm")]
+pub use nacrite_guest::Image;
+
+/// Without wasmtime no engine has a memory of its own.
+#[cfg(not(feature = "wasm"))]
+#[derive(Debug)]
+pub enum Image {}
+
+#[cfg(not(feature = "wasm"))]
+impl Image {
+    /// Bytes that the copy takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match *self {}
     }
 }
 

@@ -205,36 +205,29 @@ impl Runner {
     /// See [`Stopped`].
     pub fn checkpoint(&mut self) -> Result<(), Stopped> {
         let began = Instant::now();
-        match self.engine.snapshot() {
-            Ok(bytes) => {
-                self.journal = Some(Journal::new(Base::Snapshot(bytes.into())));
-                self.faults.checkpoints += 1;
-                let took = began.elapsed();
-                self.faults.longest_checkpoint = self.faults.longest_checkpoint.max(took);
-                tracing::debug!(target: "nacrite", "checkpoint of the core in {took:?}");
-                Ok(())
-            }
-            // Nothing is lost but time: the state is made again from the checkpoint before.
-            Err(fault) => {
-                tracing::error!(target: "nacrite", "no checkpoint of the core: {fault}");
-                self.recover()
-            }
-        }
+        // A copy cannot fail, so what it is written over is not needed meanwhile.
+        let spare = match self.core.is_contained() {
+            true => self.journal.take().and_then(Journal::into_image),
+            false => None,
+        };
+        let base = match self.engine.image(spare) {
+            Some(image) => Base::Image(self.core.clone(), Arc::new(image)),
+            None => Base::Snapshot(self.snapshot()?.into()),
+        };
+        self.journal = Some(Journal::new(base));
+        self.faults.checkpoints += 1;
+        let took = began.elapsed();
+        self.faults.longest_checkpoint = self.faults.longest_checkpoint.max(took);
+        tracing::debug!(target: "nacrite", "checkpoint of the core in {took:?}");
+        Ok(())
     }
 
     fn checkpoint_if_due(&mut self) -> Result<(), Stopped> {
         let when = self.checkpoints;
         let journal = self.journal.as_ref().filter(|_| !self.shadowed);
-        if !journal.is_some_and(|journal| journal.is_due(when)) {
-            return Ok(());
-        }
-        self.checkpoint()?;
-        match &self.journal {
-            Some(journal) if journal.is_overdue(when) => {
-                let reason = "the core could not be checkpointed for too long";
-                Err(Stopped(reason.to_owned()))
-            }
-            _ => Ok(()),
+        match journal.is_some_and(|journal| journal.is_due(when)) {
+            true => self.checkpoint(),
+            false => Ok(()),
         }
     }
 
@@ -350,6 +343,10 @@ impl Runner {
                 id,
                 result: Err(Refusal::Failed(fault.reason.clone())),
             });
+        }
+        // Where one fault is, others follow: the next need not go this way again.
+        if self.core.is_contained() && !self.shadowed {
+            self.checkpoint()?;
         }
         Ok(())
     }

@@ -79,8 +79,9 @@ pub fn swap(drive: &Arc<Drive>, core: Core) -> Result<Swapped, SwapError> {
     let mut pause = began.elapsed();
     let base = base.map_err(|e| SwapError::Refused(e.to_string()))?;
     let _shadow = Shadow(drive);
+    // Of the state and not of an image: a module may take over from itself, to have less memory.
     let mut engine = base
-        .engine(&core)
+        .anew(&core)
         .map_err(|e| SwapError::Refused(e.to_string()))?;
     let mut compared = 0;
     loop {

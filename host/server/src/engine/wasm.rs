@@ -1,7 +1,7 @@
 //! The core as a module in wasmtime.
 
 use nacrite_core::node::{NodeSettings, output::Output};
-use nacrite_guest::{Code, Guest, Limits, Refused};
+use nacrite_guest::{Code, Guest, Image, Limits, Refused};
 
 use super::{Batch, CoreError, Engine, EngineLimits, Fault, Memory};
 
@@ -57,6 +57,17 @@ impl Wasm {
             most: of.memory,
         })
     }
+
+    pub(super) fn of_image(
+        code: &Code,
+        of: EngineLimits,
+        image: &Image,
+    ) -> Result<Self, CoreError> {
+        Ok(Self {
+            guest: Guest::of_image(code, limits(of), image)?,
+            most: of.memory,
+        })
+    }
 }
 
 impl Engine for Wasm {
@@ -78,6 +89,10 @@ impl Engine for Wasm {
 
     fn snapshot(&mut self) -> Result<Vec<u8>, Fault> {
         Ok(self.guest.snapshot()?)
+    }
+
+    fn image(&mut self, spare: Option<Image>) -> Option<Image> {
+        Some(self.guest.image(spare))
     }
 
     fn memory(&mut self) -> Option<Memory> {

@@ -19,7 +19,7 @@ use nacrite_core::node::{
 };
 
 use super::format::{Encoder, head};
-use crate::engine::{Journal, journal_parts};
+use crate::engine::Journal;
 
 /// How often the writer looks.
 const EVERY: Duration = Duration::from_millis(100);
@@ -336,7 +336,8 @@ fn keep_newest(folder: &Path, prefix: &str, most: usize) -> io::Result<()> {
 pub fn write_fault(folder: &Path, journal: &Journal, input: &(Now, Input)) -> io::Result<PathBuf> {
     fs::create_dir_all(folder)?;
     let path = folder.join(format!("fault-{:013}.rec", input.0.wall));
-    let (state, batches) = journal_parts(journal);
+    let state = journal.base().state().map_err(io::Error::other)?;
+    let batches = journal.batches();
     let mut bytes = head().to_vec();
     let mut encoder = Encoder::default();
     let begins = batches.first().and_then(|b| b.first()).unwrap_or(input).0;

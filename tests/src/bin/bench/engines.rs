@@ -1,6 +1,7 @@
-//! The core linked in against the core as wasm: an input by the size of its batches, and what it takes to keep and to
-//! restore a large state.
+//! The core linked in against the core as wasm, and against a server that records: whole requests; an input of the core
+//! alone by the size of its batches; start-up and memory; what it takes to keep and to restore a large state.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nacrite::engine::{Batch, Core, Engine, EngineLimits};
@@ -10,7 +11,13 @@ use nacrite_core::node::{
 };
 use nacrite_tests::differential::World;
 
-use crate::Failure;
+use crate::{
+    Effort, Failure,
+    memory::mib,
+    process::{Served, memory},
+    rows,
+    table::{Measured, judged},
+};
 
 /// Name of the row.
 pub(crate) const NAME: &str = "engines";
@@ -20,12 +27,81 @@ const BATCHES: [usize; 4] = [1, 8, 64, 256];
 const INPUTS: usize = 40_000;
 const INSTANCES: u64 = 100_000;
 
+/// Rows of whole requests: what is written, then what is read.
+const WRITES: [&str; 3] = ["publish-32", "register", "beat"];
+const READS: [&str; 2] = ["config-read-hot", "list-10"];
+/// A request on wasm may take so many times the CPU it takes natively, and an input of the core alone.
+const WHOLE: f64 = 1.2;
+const ALONE: f64 = 2.2;
+/// A server that records may answer so many times fewer requests.
+const RECORDED: f64 = 1.05;
+const STARTS: usize = 20;
+const START: Duration = Duration::from_millis(60);
+
 /// Measures everything of this row; lines of text.
-pub(crate) fn measure() -> Result<String, Failure> {
-    let mut lines = vec![String::new()];
+pub(crate) async fn measure(program: &Path, effort: Effort) -> Result<Vec<String>, Failure> {
+    let mut lines = Vec::new();
+    for row in WRITES.into_iter().chain(READS) {
+        lines.push(whole(row, program, effort).await?);
+    }
+    lines.push(starts(program).await?);
     lines.extend(alone()?);
     lines.push(state()?);
-    Ok(lines.join("\n  * "))
+    Ok(lines)
+}
+
+/// A row on the three servers.
+async fn whole(row: &str, program: &Path, effort: Effort) -> Result<String, Failure> {
+    let recording = tempfile::tempdir_in(program.parent().unwrap_or(Path::new(".")))?;
+    let folder = recording.path().display().to_string();
+    let servers = [
+        Served::start(program).await?,
+        Served::start_with(program, &["--engine", "wasm"]).await?,
+        Served::start_with(program, &["--record", &folder]).await?,
+    ];
+    let best = rows::compare(row, &servers, effort).await?;
+    let [native, wasm, recorded] = &best[..] else {
+        return Err("a server was not measured".into());
+    };
+    let cpu = |measured: &Measured| measured.cpu.unwrap_or(f64::NAN);
+    let ratio = cpu(wasm) / cpu(native);
+    let slower = native.rate / recorded.rate;
+    Ok(format!(
+        "engines, {row}: native {:.1} µs of CPU a request, wasm {:.1} ({ratio:.2} ×; target {WHOLE}: {}); p50 {} and {} µs, \
+         p99 {} and {} µs; recording {:.1} µs ({:.2} ×), {slower:.2} × fewer answers a second (target {RECORDED}: {})",
+        cpu(native),
+        cpu(wasm),
+        judged(ratio <= WHOLE),
+        native.p50,
+        wasm.p50,
+        native.p99,
+        wasm.p99,
+        cpu(recorded),
+        cpu(recorded) / cpu(native),
+        judged(slower <= RECORDED),
+    ))
+}
+
+/// Starts on empty data, in turns, and the memory of a server that has just started.
+async fn starts(program: &Path) -> Result<String, Failure> {
+    let (mut times, mut resident) = ([Vec::new(), Vec::new()], [0, 0]);
+    for _ in 0..STARTS {
+        for (n, engine) in ["native", "wasm"].into_iter().enumerate() {
+            let began = Instant::now();
+            let served = Served::start_with(program, &["--engine", engine]).await?;
+            times[n].push(began.elapsed());
+            resident[n] = memory(served.pid())?.1;
+        }
+    }
+    times.iter_mut().for_each(|times| times.sort_unstable());
+    let [native, wasm] = times.map(|times| times[STARTS / 2]);
+    Ok(format!(
+        "engines, start-up: native {native:.1?}, wasm {wasm:.1?} (median of {STARTS}; target {START:?}: {}); memory then \
+         {:.1} and {:.1} MiB resident",
+        judged(wasm <= START),
+        mib(resident[0]),
+        mib(resident[1]),
+    ))
 }
 
 /// A seeded world's inputs, as they would come.
@@ -78,9 +154,10 @@ fn alone() -> Result<Vec<String>, Failure> {
         let each = |all: Duration| all.as_secs_f64() * 1e6 / INPUTS as f64;
         let (native, wasm) = (each(best[0].0), each(best[1].0));
         lines.push(format!(
-            "core alone, batches of {size}: native {native:.2} µs an input, wasm {wasm:.2} ({:.2} ×); a batch {:?} and {:?} \
-             (median)",
+            "engines, core alone, batches of {size}: native {native:.2} µs an input, wasm {wasm:.2} ({:.2} ×; target {ALONE}: \
+             {}); a batch {:?} and {:?} (median)",
             wasm / native,
+            judged(wasm <= ALONE * native),
             best[0].1,
             best[1].1,
         ));
@@ -90,7 +167,7 @@ fn alone() -> Result<Vec<String>, Failure> {
 
 /// Checkpoint and restore of a large state.
 fn state() -> Result<String, Failure> {
-    let mut text = format!("state of {INSTANCES} instances:");
+    let mut text = format!("engines, state of {INSTANCES} instances:");
     for core in [Core::Native, Core::embedded(EngineLimits::default())?] {
         let mut engine = core.start(&NodeSettings::default())?;
         fill(&mut *engine)?;
@@ -100,9 +177,24 @@ fn state() -> Result<String, Failure> {
         let began = Instant::now();
         let _again = core.restore(&snapshot)?;
         text += &format!(
-            " {} {:.1} MiB taken in {took:?}, restored in {:?};",
+            " {} a snapshot of {:.1} MiB taken in {took:.1?}, restored in {:.1?};",
             core.name(),
-            snapshot.len() as f64 / f64::from(1 << 20),
+            mib(snapshot.len() as u64),
+            began.elapsed()
+        );
+        let began = Instant::now();
+        let Some(image) = engine.image(None) else {
+            continue;
+        };
+        let (first, size) = (began.elapsed(), image.bytes());
+        let began = Instant::now();
+        let image = engine.image(Some(image)).ok_or("an image was there")?;
+        let next = began.elapsed();
+        let began = Instant::now();
+        let _again = core.of_image(&image)?;
+        text += &format!(
+            " an image of {:.1} MiB taken in {first:.1?}, over an older one in {next:.1?}, restored in {:.1?}",
+            mib(size as u64),
             began.elapsed()
         );
     }

@@ -163,7 +163,7 @@ fn measure(cli: &Cli) -> Result<(), Failure> {
             push::say(&program).await;
         }
         if wanted(engines::NAME) {
-            said(engines::NAME, engines::measure());
+            said_all(engines::NAME, engines::measure(&program, effort).await);
         }
         Ok(())
     })

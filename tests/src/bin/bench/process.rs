@@ -46,9 +46,14 @@ pub(crate) enum Stop {
 impl Served {
     /// Starts the server with its default settings on fresh data, and waits until it serves.
     pub(crate) async fn start(program: &Path) -> Result<Self, Failure> {
+        Self::start_with(program, &[]).await
+    }
+
+    /// Also with these arguments.
+    pub(crate) async fn start_with(program: &Path, more: &[&str]) -> Result<Self, Failure> {
         // Beside the program: a folder for temporary files may be in memory, where a sync costs nothing.
         let beside = program.parent().unwrap_or(Path::new("."));
-        Self::on(program, tempfile::tempdir_in(beside)?).await
+        Self::on(program, tempfile::tempdir_in(beside)?, more).await
     }
 
     /// Stops the server and starts it again on its data; how long until it serves.
@@ -73,11 +78,11 @@ impl Served {
         self.child.wait()?;
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir()?);
         let start = Instant::now();
-        let served = Self::on(program, folder).await?;
+        let served = Self::on(program, folder, &[]).await?;
         Ok((served, start.elapsed()))
     }
 
-    async fn on(program: &Path, folder: TempDir) -> Result<Self, Failure> {
+    async fn on(program: &Path, folder: TempDir, more: &[&str]) -> Result<Self, Failure> {
         let port = free_port()?;
         let log = fs::File::create(folder.path().join("log"))?;
         let mut command = Command::new(program);
@@ -86,6 +91,7 @@ impl Served {
             .arg("--data")
             .arg(folder.path().join("data"))
             .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
+            .args(more)
             .stdout(Stdio::null())
             .stderr(log);
         Self::ready(command, port, folder).await

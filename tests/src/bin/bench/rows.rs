@@ -278,6 +278,32 @@ pub(crate) async fn measure(
     Ok(line)
 }
 
+/// The best run of a row on each of these servers, which take turns.
+pub(crate) async fn compare(
+    name: &str,
+    servers: &[Served],
+    effort: Effort,
+) -> Result<Vec<Measured>, Failure> {
+    let row = ROWS.iter().find(|row| row.name == name);
+    let row = row.ok_or_else(|| format!("there is no row {name}"))?;
+    let make: Make = Rc::new(row.ask);
+    let mut targets = Vec::new();
+    for served in servers {
+        prepare(row, served.address).await?;
+        let pid = Some(served.pid());
+        targets.push(Target::open(served.address, pid, row, row.protocol).await?);
+    }
+    for target in &mut targets {
+        target.run(effort.time / 4, &make).await?;
+    }
+    for _ in 0..effort.runs {
+        for target in &mut targets {
+            target.again(effort.time, &make).await?;
+        }
+    }
+    Ok(targets.into_iter().filter_map(|t| t.best).collect())
+}
+
 async fn prepare(row: &Row, address: SocketAddr) -> Result<(), Failure> {
     match &row.before {
         Some((numbers, write)) => {

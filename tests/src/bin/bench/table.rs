@@ -7,11 +7,13 @@ use crate::load::Run;
 /// The best run of one server.
 pub(crate) struct Measured {
     /// CPU of its process for a request, microseconds; none where the process is not known.
-    cpu: Option<f64>,
+    pub(crate) cpu: Option<f64>,
     /// Requests answered in a second.
-    rate: f64,
-    p50: u32,
-    p99: u32,
+    pub(crate) rate: f64,
+    /// Half of the answers took no longer, microseconds.
+    pub(crate) p50: u32,
+    /// Of a hundred answers, one took longer, microseconds.
+    pub(crate) p99: u32,
 }
 
 impl Measured {

@@ -125,7 +125,7 @@ fn a_server_is_stored_as_the_reference_stores_it() {
         ("m", "json", "nacos")
     );
     let content: Value =
-        serde_json::from_slice(&member.contents[&index.content.index]).expect("JSON");
+        serde_json::from_slice(&member.content(index.content.index)).expect("JSON");
     assert_eq!(content["latestPublishedVersion"], "1.0");
     assert_eq!(content["versionDetails"][0]["version"], "1.0");
     let shown = done(&mut member, "GET", MCP, &json!({"mcpId": id}));

@@ -14,7 +14,7 @@ use super::{counted, udp::UdpReceiver};
 use crate::{
     Error, Instance, Settings,
     naming::{Published, store::Store},
-    tasks::Task,
+    tasks::{Task, Turns},
     v1::V1,
 };
 
@@ -42,6 +42,9 @@ struct Inner {
     udp: Option<UdpReceiver>,
     /// What is registered, and beaten for.
     registered: Mutex<HashMap<ServiceKey, Vec<Instance>>>,
+    /// Held while an instance is beaten for, and while what is registered changes: a beat that reaches the server after
+    /// the withdrawal of its instance would register it again, and it would stay until it expires.
+    turns: Turns,
     polls: Mutex<HashMap<ServiceKey, Task>>,
 }
 
@@ -76,6 +79,7 @@ impl HttpWire {
                 .map_err(|error| tracing::warn!("no pushes over UDP: {error}"))
                 .ok(),
             registered: Mutex::default(),
+            turns: Turns::default(),
             polls: Mutex::default(),
         });
         let every = inner.settings.beat_interval;
@@ -96,6 +100,7 @@ impl HttpWire {
         } else {
             &[]
         };
+        let _turn = self.inner.turns.of(key).await;
         let before = lock(&self.inner.registered)
             .get(key)
             .cloned()
@@ -277,6 +282,10 @@ impl Inner {
         let mut next = self.settings.beat_interval;
         for (key, instances) in &all {
             for instance in instances {
+                let _turn = self.turns.of(key).await;
+                if !self.is_registered(key, instance) {
+                    continue;
+                }
                 match self.beat(key, instance).await {
                     Ok(Some(wanted)) => next = next.min(wanted),
                     Ok(None) => {}
@@ -285,6 +294,12 @@ impl Inner {
             }
         }
         next
+    }
+
+    fn is_registered(&self, key: &ServiceKey, instance: &Instance) -> bool {
+        lock(&self.registered)
+            .get(key)
+            .is_some_and(|all| all.contains(instance))
     }
 
     async fn beat(&self, key: &ServiceKey, instance: &Instance) -> Result<Option<Duration>, Error> {
