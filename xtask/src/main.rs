@@ -7,6 +7,7 @@ mod clients;
 mod counts;
 mod golden;
 mod lint;
+mod npm;
 mod packages;
 mod process;
 mod schedule;

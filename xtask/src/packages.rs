@@ -76,6 +76,14 @@ pub(crate) const FOR_TESTS: &[(&str, &[Package])] = &[
             },
         ],
     ),
+    (
+        "npm",
+        &[
+            program("node", "nodejs"),
+            program("npm", "npm"),
+            program("chromium", "chromium"),
+        ],
+    ),
     ("probes", &[program("mariadbd", "mariadb-server")]),
     (
         "spring",

@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
 
 /// Builds the modules. The server runs natively without them, so a machine that cannot build them is told so.
 fn modules() {
-    if let Err(why) = wasm::wasm() {
+    if let Err(why) = wasm::modules() {
         println!(
             "WebAssembly modules left out: {}",
             why.lines().next().unwrap_or_default()

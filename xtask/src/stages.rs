@@ -131,6 +131,15 @@ pub(crate) const STAGES: &[Stage] = &[
         minutes: 10,
     },
     Stage {
+        name: "npm",
+        about: "the package for browsers and Node: types, recordings, balanced fetches in Node and in Chromium",
+        xtask: &[],
+        tests: &["npm"],
+        lane: Lane::Waiting,
+        needs: Needs::Build,
+        minutes: 10,
+    },
+    Stage {
         name: "recordings",
         about: "recordings give the same on both engines, and hold no secret",
         xtask: &[],

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::workspace::{cargo, has_program, root, target};
-use crate::{Failure, packages, process};
+use crate::{Failure, npm, packages, process};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -16,7 +16,7 @@ const TARGET: &str = "wasm32-unknown-unknown";
 const DEBIAN: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
 
 /// A way to compile for wasm32.
-enum Toolchain {
+pub(crate) enum Toolchain {
     /// The current toolchain has the target.
     Installed,
     /// A compiler with the sources of the standard library, which it builds along.
@@ -50,11 +50,12 @@ const MOST_BROTLI: usize = 350_000;
 
 /// Where cargo leaves the module of the features built last; the engine's stays there.
 fn built_module() -> PathBuf {
-    target()
-        .join("wasm")
-        .join(TARGET)
-        .join("wasm")
-        .join("nacrite_wasm.wasm")
+    built(Library::Core, "nacrite_wasm.wasm")
+}
+
+/// Where cargo leaves a module.
+pub(crate) fn built(library: Library, name: &str) -> PathBuf {
+    library.target().join(TARGET).join("wasm").join(name)
 }
 
 /// Where a finished module is after `wasm`.
@@ -73,17 +74,28 @@ pub(crate) fn embed(command: &mut Command) -> &mut Command {
     command
 }
 
+/// Builds the modules and the package for npm, and prints what they weigh.
+///
+/// # Errors
+/// When no toolchain can be had (how to get one), a build fails, or something is too large.
+pub(crate) fn wasm() -> Result<(), Failure> {
+    modules()?;
+    npm::npm(&find_or_install()?)?;
+    println!("12 passed, 0 failed");
+    Ok(())
+}
+
 /// Builds the core and the modules for wasm32 and prints the modules' sizes.
 ///
 /// # Errors
-/// When no toolchain can be had (how to get one), a build fails, or the balance module is too large.
-pub(crate) fn wasm() -> Result<(), Failure> {
+/// As `wasm`.
+pub(crate) fn modules() -> Result<(), Failure> {
     let toolchain = find_or_install()?;
     // Alone first: what fails here is a std item in the core, whatever the module's crate does.
-    process::run(build(&toolchain).args(["--package", "nacrite-core"]))?;
+    process::run(build(&toolchain, Library::Core).args(["--package", "nacrite-core"]))?;
     let module = |feature: &str| {
         let package = ["--package", "nacrite-wasm", "--features", feature];
-        process::run(build(&toolchain).args(package))
+        process::run(build(&toolchain, Library::Core).args(package))
     };
     let rules = |feature: &str, name: &str| {
         module(feature)?;
@@ -98,15 +110,13 @@ pub(crate) fn wasm() -> Result<(), Failure> {
     }
     rules("recordings", "nacrite-balance-recordings.wasm")?;
     let examples = ["--package", "nacrite-balance-plugin", "--examples"];
-    process::run(build(&toolchain).args(examples))?;
+    process::run(build(&toolchain, Library::Core).args(examples))?;
     for name in EXAMPLES {
         let built = built_module().with_file_name(format!("examples/{name}.wasm"));
         strip(&built, &finished(&format!("examples/{name}.wasm")))?;
         weigh(&finished(&format!("examples/{name}.wasm")))?;
     }
-    engine(&module)?;
-    println!("10 passed, 0 failed");
-    Ok(())
+    engine(&module)
 }
 
 /// Copies a module without its custom sections: names of functions, which nobody reads.
@@ -217,6 +227,20 @@ fn brotli(file: &Path) -> Option<usize> {
     packed("brotli", &["-q", "11", "-c"], file).or_else(|| packed("node", &["-e", script], file))
 }
 
+/// Bytes of a file: as it is, with gzip, with brotli.
+///
+/// # Errors
+/// When it cannot be read or a packer is missing.
+pub(crate) fn packed_sizes(file: &Path) -> Result<[usize; 3], Failure> {
+    let raw = fs::metadata(file).map_err(|e| format!("{}: {e}", file.display()))?;
+    let missing = |name: &str| format!("{}: no {name} to pack it with", file.display());
+    Ok([
+        usize::try_from(raw.len()).unwrap_or(usize::MAX),
+        packed("gzip", &["-9", "-c"], file).ok_or_else(|| missing("gzip"))?,
+        brotli(file).ok_or_else(|| missing("brotli or node"))?,
+    ])
+}
+
 /// Bytes of a file as this program packs it.
 fn packed(program: &str, arguments: &[&str], file: &Path) -> Option<usize> {
     let mut command = Command::new(program);
@@ -303,7 +327,34 @@ fn linker(sysroot: &Path) -> Option<PathBuf> {
     of_rustup.or_else(|| has_program("wasm-ld").then(|| PathBuf::from("wasm-ld")))
 }
 
-fn build(toolchain: &Toolchain) -> Command {
+/// What a package needs of the standard library, where that is built along.
+#[derive(Clone, Copy)]
+pub(crate) enum Library {
+    /// No more than what `no_std` has: quicker to build, and nothing else can slip in.
+    Core,
+    /// All of it.
+    Std,
+}
+
+impl Library {
+    fn crates(self) -> &'static str {
+        match self {
+            Self::Core => "core,alloc",
+            Self::Std => "std,panic_abort",
+        }
+    }
+
+    /// Where is built with it: apart, since each would have cargo build the other's `core` anew.
+    fn target(self) -> PathBuf {
+        match self {
+            Self::Core => target().join("wasm"),
+            Self::Std => target().join("wasm").join("std"),
+        }
+    }
+}
+
+/// A build for wasm32, to which the package is to be added.
+pub(crate) fn build(toolchain: &Toolchain, library: Library) -> Command {
     let mut command = match toolchain {
         Toolchain::Installed => cargo(),
         Toolchain::FromSource {
@@ -328,7 +379,7 @@ fn build(toolchain: &Toolchain) -> Command {
             command
         }
     };
-    // Profile, target and flags are the same in every call: a change builds the standard library again.
+    // Profile, target and flags are the same in every call for a library: a change builds it again.
     command
         .args([
             "build",
@@ -338,9 +389,9 @@ fn build(toolchain: &Toolchain) -> Command {
             TARGET,
             "--target-dir",
         ])
-        .arg(target().join("wasm"));
+        .arg(library.target());
     if matches!(toolchain, Toolchain::FromSource { .. }) {
-        command.arg("-Zbuild-std=core,alloc");
+        command.arg(format!("-Zbuild-std={}", library.crates()));
     }
     if env::var_os("CI").is_some() {
         command.arg("--quiet");

@@ -46,6 +46,12 @@ impl Balancer {
         })
     }
 
+    /// The flags of a member as they were given or set in place, without any verdict; none outside the list.
+    #[must_use]
+    pub fn flags(&self, index: u32) -> Option<Flags> {
+        (index < self.table.len()).then(|| Flags::from_bits(self.table.bits(index)))
+    }
+
     /// When a member joined by this balancer's clock in ms; 0 = with the first list, or outside the list.
     #[must_use]
     pub fn joined_ms(&self, index: u32) -> u64 {
