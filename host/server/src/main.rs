@@ -10,6 +10,12 @@ use nacrite::{
     serve::serve,
 };
 
+/// What a load has used goes back to the system a second after it was freed, by a thread of the allocator's own: see
+/// `.cargo/config.toml` for how it is told, and ARCHITECTURE.md for what others keep.
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let command = match cli::parse(std::env::args_os(), std::env::vars()) {
         Ok(command) => command,
