@@ -2,6 +2,8 @@
 //!
 //! A disk knows names and bytes; what stands in the files is no matter of this module.
 
+mod file;
+
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -9,10 +11,11 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
 use crate::Error;
+use file::FolderFile;
+pub use file::Wait;
 
 /// A flat set of named files.
 pub trait Disk: Send + Sync {
@@ -95,6 +98,7 @@ const LOCK: &str = "storage.lock";
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
+    wait: Wait,
     _lock: Option<File>,
 }
 
@@ -118,8 +122,16 @@ impl Folder {
         write!(file, "{}", std::process::id())?;
         Ok(Self {
             path: path.to_owned(),
+            wait: file::here,
             _lock: Some(file),
         })
+    }
+
+    /// Reads that have to wait for the disk are run by `wait`; by default they just wait.
+    #[must_use]
+    pub fn waiting_with(mut self, wait: Wait) -> Self {
+        self.wait = wait;
+        self
     }
 
     /// Opens an existing folder for reading only: nothing is made or changed in it.
@@ -135,6 +147,7 @@ impl Folder {
         };
         Ok(Self {
             path: path.to_owned(),
+            wait: file::here,
             _lock: lock,
         })
     }
@@ -183,16 +196,12 @@ impl Disk for Folder {
             .create(create)
             .truncate(false)
             .open(self.path.join(name))?;
-        FileBackend::new(file)
-            .map(Backend::new)
-            .map_err(io::Error::other)
+        Ok(Backend::new(FolderFile::new(file, self.wait)?))
     }
 
     fn open_read(&self, name: &str) -> io::Result<Backend> {
         let file = File::open(self.path.join(name))?;
-        FileBackend::new(file)
-            .map(Backend::new)
-            .map_err(io::Error::other)
+        Ok(Backend::new(FolderFile::new(file, self.wait)?))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

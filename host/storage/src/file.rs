@@ -11,7 +11,19 @@ use redb::{Database, Durability, StorageBackend, WriteTransaction};
 use crate::Error;
 use crate::disk::{Backend, Disk};
 use crate::overlay::Overlay;
+use crate::pages;
 use crate::slots::{self, FLAGS, HEADER, Verdict};
+
+/// What is to be done about the checksums of a file's pages before it is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// Compare them.
+    Pages,
+    /// Nothing: [`pages::sound`] has compared them, a moment ago.
+    Done,
+    /// Nothing: damage is to be found when the damaged record is read.
+    Later,
+}
 
 /// An open file.
 #[derive(Debug)]
@@ -81,38 +93,37 @@ impl StoreFile {
     }
 
     /// Opens an existing file, mending its head where that is sure to be right.
-    ///
-    /// With `verify`, the checksum of every page is compared first.
     pub(crate) fn open(
         disk: &dyn Disk,
         name: &str,
         cache: usize,
-        verify: bool,
+        check: Check,
     ) -> Result<Self, Error> {
         let place = disk.place(name);
         let backend = disk.open(name, false)?;
+        // It leaves a head alone under which all pages are sound.
         mend_head(&backend, &place)?;
-        let (db, walked) = open_backend(backend.clone(), &place, cache, verify)?;
+        let (db, walked) = open_backend(backend.clone(), &place, cache, check)?;
         Ok(Self::new(db, place, walked, backend))
     }
 
     /// Opens an existing file for reading, every page verified: changes go to memory, the file stays as it is.
     pub(crate) fn open_read(disk: &dyn Disk, name: &str) -> Result<Self, Error> {
-        Self::open_overlay(disk, name, true)
+        Self::open_overlay(disk, name, Check::Pages)
     }
 
     /// As [`StoreFile::open_read`] for a file that failed it: what is read may be anything.
     pub(crate) fn open_damaged(disk: &dyn Disk, name: &str) -> Result<Self, Error> {
-        let mut file = Self::open_overlay(disk, name, false)?;
+        let mut file = Self::open_overlay(disk, name, Check::Later)?;
         file.damaged = true;
         Ok(file)
     }
 
-    fn open_overlay(disk: &dyn Disk, name: &str, verify: bool) -> Result<Self, Error> {
+    fn open_overlay(disk: &dyn Disk, name: &str, check: Check) -> Result<Self, Error> {
         let place = disk.place(name);
         let backend = Backend::new(Overlay::new(disk.open_read(name)?)?);
         mend_head(&backend, &place)?;
-        let (db, walked) = open_backend(backend.clone(), &place, 16 << 20, verify)?;
+        let (db, walked) = open_backend(backend.clone(), &place, 16 << 20, check)?;
         Ok(Self::new(db, place, walked, backend))
     }
 
@@ -136,7 +147,7 @@ impl StoreFile {
         for (slot, flags) in slots::newest_first(&head) {
             let backend = Backend::new(Overlay::new(disk.open_read(name)?)?);
             let opened = rebuild_head(&backend, flags)
-                .and_then(|()| open_backend(backend.clone(), &place, 16 << 20, false));
+                .and_then(|()| open_backend(backend.clone(), &place, 16 << 20, Check::Later));
             match opened {
                 Ok((db, walked)) => {
                     let what = format!(
@@ -205,14 +216,16 @@ fn open_backend(
     backend: Backend,
     place: &str,
     cache: usize,
-    verify: bool,
+    check: Check,
 ) -> Result<(Database, bool), Error> {
-    let walked = Arc::new(AtomicBool::new(false));
+    // What the quick check does not understand, the library's own judges.
+    let unsure = check == Check::Pages && !pages::sound(&backend)?;
+    let walked = Arc::new(AtomicBool::new(check != Check::Later));
     let told = walked.clone();
     let db = guarded(place, || {
         Database::builder()
             .set_cache_size(cache)
-            .set_check_integrity_on_open(verify)
+            .set_check_integrity_on_open(unsure)
             .set_repair_callback(move |_| told.store(true, Ordering::Relaxed))
             .create_with_backend(backend)
             .map_err(|e| Error::of(place, e))
@@ -241,7 +254,7 @@ fn mend_head(backend: &Backend, place: &str) -> Result<(), Error> {
         Verdict::Newer(flags) => {
             let trial = Overlay::new(backend.clone())?;
             trial.write(FLAGS as u64, &[flags])?;
-            match open_backend(Backend::new(trial), place, 16 << 20, true) {
+            match open_backend(Backend::new(trial), place, 16 << 20, Check::Pages) {
                 Ok(_) => write_flags(backend, flags),
                 // Power was cut between the phases of a commit that nobody was told of.
                 Err(Error::Damaged { .. }) => Ok(()),
@@ -298,7 +311,7 @@ mod tests {
             Ok(())
         })
         .unwrap();
-        let file = StoreFile::open(&disk, "f", 1 << 20, false).unwrap();
+        let file = StoreFile::open(&disk, "f", 1 << 20, Check::Later).unwrap();
         let txn = file.begin(true).unwrap();
         for key in 0..100 {
             let mut table = txn.open_table(TABLE).unwrap();
@@ -311,8 +324,8 @@ mod tests {
     #[test]
     fn an_unclean_stop_needs_no_walk_through_the_file() {
         let (disk, file) = filled();
-        let open = |seed, verify| StoreFile::open(&disk.cut(seed), "f", 1 << 20, verify).unwrap();
-        assert!(!open(1, false).walked);
+        let open = |seed, check| StoreFile::open(&disk.cut(seed), "f", 1 << 20, check).unwrap();
+        assert!(!open(1, Check::Later).walked);
         // Nor one with commits after the last durable one.
         let txn = file.begin(false).unwrap();
         let big = [1; 5_000];
@@ -322,9 +335,9 @@ mod tests {
             .unwrap();
         txn.commit().unwrap();
         for seed in 0..6 {
-            assert!(!open(seed, false).walked);
+            assert!(!open(seed, Check::Later).walked);
         }
-        assert!(open(1, true).walked);
+        assert!(open(1, Check::Pages).walked);
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod error;
 mod file;
 mod log;
 mod overlay;
+mod pages;
 mod salvage;
 pub mod sim;
 mod slots;
@@ -36,7 +37,7 @@ mod store;
 mod walk;
 
 pub use check::{Problem, Report, RowCheck, check, check_disk};
-pub use disk::{Backend, Disk, Folder};
+pub use disk::{Backend, Disk, Folder, Wait};
 pub use entry::{Compacted, Entry, HardState, LogReader};
 pub use error::Error;
 pub use log::{Install, LOG_FILE, Log, LogHandle, LogStart, LogWrite};

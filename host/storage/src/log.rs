@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use redb::ReadableDatabase;
 
 use crate::disk::Disk;
-use crate::file::{StoreFile, guarded};
+use crate::file::{Check, StoreFile, guarded};
 use crate::{Compacted, Entry, Error, HardState, LogReader};
 use record::{
     ENTRIES, ENTRY_HEAD, INSTALLING, compacted_bytes, hard_state_bytes, install_bytes, put_meta,
@@ -89,10 +89,10 @@ impl Log {
     pub(crate) fn open(
         disk: &Arc<dyn Disk>,
         cache: usize,
-        verify: bool,
+        check: Check,
         is_new: bool,
     ) -> Result<(Self, LogStart), Error> {
-        let file = StoreFile::open(disk.as_ref(), LOG_FILE, cache, verify)?;
+        let file = StoreFile::open(disk.as_ref(), LOG_FILE, cache, check)?;
         let start = guarded(&file.place, || read_start(&file, is_new))?;
         let bounds = RwLock::new(Bounds {
             compacted: start.compacted,

@@ -15,6 +15,7 @@
 //! Offsets follow redb's `docs/design.md`, file format 3.
 
 use crate::checksum::u64_at;
+use crate::pages::Root;
 
 /// Bytes at the head of the file that are examined.
 pub(crate) const HEADER: usize = 320;
@@ -82,6 +83,40 @@ fn transaction(head: &[u8; HEADER], slot: usize) -> Option<u64> {
 
 /// Size of a page, in bytes.
 pub(crate) const PAGE: u64 = 4096;
+/// Size of a region, in bytes: page numbers count within one.
+pub(crate) const REGION: u64 = 4 << 30;
+
+/// Roots of the tree of tables and of that of the library's own, if the head is one that needs no mending; none for a tree
+/// without a page. `None` for a head that is not like those of our files.
+pub(crate) fn roots(head: &[u8; HEADER]) -> Option<Vec<Root>> {
+    const VERSION: u8 = 3;
+    // Size of a page, pages before those of a region, and pages of a region.
+    let geometry = [(12, PAGE), (16, 0), (20, REGION / PAGE)];
+    let like_ours = geometry
+        .iter()
+        .all(|(at, number)| u32_at(head, *at) == *number);
+    if examine(head) != Verdict::Sound || !like_ours {
+        return None;
+    }
+    let slot = &head[SLOTS[usize::from(head[FLAGS] & SECOND_COUNTS)]..][..SLOT];
+    if slot[0] != VERSION {
+        return None;
+    }
+    [(1, 8), (2, 40)]
+        .into_iter()
+        .filter(|(there, _)| slot[*there] != 0)
+        .map(|(_, at)| Root::read(slot, at))
+        .collect()
+}
+
+fn u32_at(head: &[u8; HEADER], at: usize) -> u64 {
+    u64::from(u32::from_le_bytes([
+        head[at],
+        head[at + 1],
+        head[at + 2],
+        head[at + 3],
+    ]))
+}
 
 /// Both slots, that of the newer sound commit first, each with the byte of flags with which it counts whatever the file
 /// says.
@@ -94,15 +129,7 @@ pub(crate) fn newest_first(head: &[u8; HEADER]) -> [(usize, u8); 2] {
 
 /// How long the head says that the file is, in bytes: no checksum covers it.
 pub(crate) fn layout_len(head: &[u8; HEADER]) -> u64 {
-    let number = |at: usize| {
-        u64::from(u32::from_le_bytes([
-            head[at],
-            head[at + 1],
-            head[at + 2],
-            head[at + 3],
-        ]))
-    };
-    let (region_pages, regions, rest) = (number(20), number(24), number(28));
+    let (region_pages, regions, rest) = (u32_at(head, 20), u32_at(head, 24), u32_at(head, 28));
     (1 + regions.saturating_mul(region_pages).saturating_add(rest)).saturating_mul(PAGE)
 }
 

@@ -10,11 +10,11 @@ mod record;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use redb::{ReadableTable, Table, WriteTransaction};
+use redb::{ReadOnlyTable, ReadableDatabase, ReadableTable, Table, WriteTransaction};
 
 use crate::Error;
 use crate::disk::Disk;
-use crate::file::{StoreFile, guarded};
+use crate::file::{Check, StoreFile, guarded};
 pub(crate) use incoming::INCOMING;
 pub use incoming::Incoming;
 pub use reader::{Row, Scan, Sizes, StateReader, StateSnapshot};
@@ -97,7 +97,13 @@ struct Progress {
     waiting_bytes: u64,
 }
 
+/// The table of contents, as a reader has opened it.
+type ContentTable = ReadOnlyTable<u64, &'static [u8]>;
+
 struct Inner {
+    /// For reads of single contents, until the next batch is applied: opening it anew costs more than a read. Dropped
+    /// before the file.
+    contents: RwLock<Option<Arc<ContentTable>>>,
     /// Another one after a state that a peer sent has taken its place.
     file: RwLock<Arc<StoreFile>>,
     progress: Mutex<Progress>,
@@ -112,6 +118,36 @@ impl Inner {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// The table of contents of now. Whoever opens it holds the lock meanwhile: so one that was opened before a batch does
+    /// not come in after it.
+    fn contents(&self) -> Result<Arc<ContentTable>, Error> {
+        let opened = self.contents.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(table) = &*opened {
+            return Ok(table.clone());
+        }
+        drop(opened);
+        let mut kept = self
+            .contents
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(table) = &*kept {
+            return Ok(table.clone());
+        }
+        let file = self.file();
+        let txn = file.db().begin_read().map_err(|e| file.error(e))?;
+        let table = Arc::new(txn.open_table(CONTENTS).map_err(|e| file.error(e))?);
+        *kept = Some(table.clone());
+        Ok(table)
+    }
+
+    /// What was opened before is old.
+    fn forget_contents(&self) {
+        *self
+            .contents
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn set_progress(&self, progress: Progress) {
@@ -144,11 +180,12 @@ impl State {
         disk: &Arc<dyn Disk>,
         name: &str,
         cache: usize,
-        verify: bool,
+        check: Check,
     ) -> Result<(Self, u64), Error> {
-        let file = StoreFile::open(disk.as_ref(), name, cache, verify)?;
+        let file = StoreFile::open(disk.as_ref(), name, cache, check)?;
         let (node_id, applied) = guarded(&file.place, || read_start(&file))?;
         let inner = Inner {
+            contents: RwLock::default(),
             file: RwLock::new(Arc::new(file)),
             progress: Mutex::new(Progress {
                 applied,
@@ -218,6 +255,7 @@ impl State {
             .insert("applied", applied_bytes(batch.applied).as_slice())
             .map_err(|e| file.error(e))?;
         txn.commit().map_err(|e| file.error(e))?;
+        self.inner.forget_contents();
         progress.applied = batch.applied;
         if batch.durable {
             progress.durable = batch.applied;

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::{Outcome, Progress, STATE_FILE, State, StateBatch, create};
 use crate::Error;
-use crate::file::StoreFile;
+use crate::file::{Check, StoreFile};
 
 /// Name of the file while it is being filled.
 pub(crate) const INCOMING: &str = "state.redb.incoming";
@@ -34,7 +34,7 @@ impl State {
         let inner = &self.inner;
         inner.disk.remove(INCOMING)?;
         create(inner.disk.as_ref(), INCOMING, inner.node_id)?;
-        let (state, _) = Self::open(&inner.disk, INCOMING, inner.cache, false)?;
+        let (state, _) = Self::open(&inner.disk, INCOMING, inner.cache, Check::Later)?;
         Ok(Incoming { state })
     }
 
@@ -52,8 +52,9 @@ impl State {
         drop(incoming);
         let inner = &self.inner;
         inner.disk.rename(INCOMING, STATE_FILE)?;
-        let file = StoreFile::open(inner.disk.as_ref(), STATE_FILE, inner.cache, false)?;
+        let file = StoreFile::open(inner.disk.as_ref(), STATE_FILE, inner.cache, Check::Later)?;
         *inner.file.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(file);
+        inner.forget_contents();
         inner.set_progress(Progress {
             applied,
             durable: applied,

@@ -204,12 +204,18 @@ impl StateReader {
         self.snapshot()?.row(table, key)
     }
 
-    /// See [`StateSnapshot::content`].
+    /// See [`StateSnapshot::content`]; cheaper than by a snapshot of its own. It waits for the disk only if the page is
+    /// not in memory, and then as [`crate::Folder::waiting_with`] says.
     ///
     /// # Errors
     /// As there.
     pub fn content(&self, index: u64) -> Result<Option<Arc<[u8]>>, Error> {
-        self.snapshot()?.content(index)
+        let file = self.inner.file();
+        let contents = self.inner.contents()?;
+        let stored = contents.get(index).map_err(|e| file.error(e))?;
+        stored
+            .map(|stored| read_content(&file, index, stored.value()).map(Arc::from))
+            .transpose()
     }
 
     /// See [`StateSnapshot::scan`].
