@@ -1,4 +1,4 @@
-//! Contents of configs by log index: pinned until they are stored, then cached within bounds.
+//! Contents of configs by log index: pinned until they are stored, then cached within bounds, else read from the store.
 
 use std::collections::BTreeMap;
 use std::sync::{
@@ -6,6 +6,7 @@ use std::sync::{
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
+use nacrite_core::model::ContentRef;
 use nacrite_storage::StateReader;
 use quick_cache::{Weighter, sync::Cache};
 
@@ -32,6 +33,9 @@ pub struct Contents {
     quiet: AtomicU64,
 }
 
+/// Contents up to so many bytes are read on the thread that asks, as long as the system has them in memory: that takes
+/// less than to hand them to another.
+const SHORT: u32 = 64 << 10;
 /// Looks in a row that must find hardly any read before the cache is given back.
 const QUIET_LOOKS: u64 = 2;
 /// So few reads between two looks are hardly any.
@@ -98,6 +102,28 @@ impl Contents {
         self.cache
             .get(&index)
             .or_else(|| self.pins().get(&index).cloned())
+    }
+
+    /// A content that is at hand, or is short enough to be read here and now; none is no answer, but a reason to ask
+    /// [`Contents::get`].
+    #[must_use]
+    pub fn at_once(&self, content: &ContentRef) -> Option<Arc<[u8]>> {
+        self.hot(content.index).or_else(|| {
+            if content.bytes > SHORT {
+                return None;
+            }
+            self.read(content.index).ok().flatten()
+        })
+    }
+
+    /// Reads a content from the store, and keeps it.
+    fn read(&self, index: u64) -> Result<Option<Arc<[u8]>>, String> {
+        self.cold_reads.fetch_add(1, Ordering::Relaxed);
+        let read = self.store.content(index).map_err(|e| e.to_string())?;
+        if let Some(bytes) = &read {
+            self.cache.insert(index, bytes.clone());
+        }
+        Ok(read)
     }
 
     /// Looks whether contents are still read, and gives the cache's memory back if they are not: what a load of an

@@ -2,8 +2,11 @@
 
 use std::{
     path::Path,
-    sync::{Arc, mpsc},
-    thread::JoinHandle,
+    sync::{
+        Arc,
+        mpsc::{self, SyncSender},
+    },
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -14,21 +17,27 @@ use nacrite_core::{
         NodeSettings,
         input::{Input, Now},
     },
+    view::Delta,
 };
-use nacrite_storage::{Options, StateReader, Store};
-use tokio::sync::watch;
+use nacrite_storage::{Folder, Options, StateReader, Store};
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::watch,
+};
 
 use crate::{
     contents::Contents,
     drive::{Clock, Drive, Edges, Inner, QueueLimits, Replayed},
     engine::{Checkpoints, Core, CoreError, Runner},
-    fatal::thread,
+    fatal,
     views::Views,
     writers::{LogJob, LogWriter, Rhythm, StateJob, StateWriter},
 };
 
 /// Bytes of rows that are given to the core in one piece.
 const PIECE: usize = 1 << 20;
+/// Pieces that may wait for the core, or for the views.
+const PIECES_AHEAD: usize = 2;
 
 /// How to open a data folder.
 #[derive(Clone, Debug)]
@@ -182,8 +191,9 @@ impl Opened {
         clock: Clock,
         edges: impl FnOnce(&Arc<Drive>) -> Arc<dyn Edges>,
     ) -> Result<Self, OpenError> {
+        let folder = Folder::open(path)?.waiting_with(aside);
         Self::store(
-            Store::open_folder(path, &settings.store)?,
+            Store::open(Arc::new(folder), &settings.store)?,
             settings,
             clock,
             edges,
@@ -209,9 +219,9 @@ impl Opened {
             jobs,
         } = Joined::new(store, settings, clock, edges)?;
         let driven = drive.clone();
-        let log_writer = thread("log-writer", move || log.run(&driven))?;
+        let log_writer = fatal::thread("log-writer", move || log.run(&driven))?;
         let driven = Arc::downgrade(&drive);
-        let state_writer = thread("state-writer", move || {
+        let state_writer = fatal::thread("state-writer", move || {
             state.run(&|index| {
                 if let Some(drive) = driven.upgrade() {
                     drive.durable(index);
@@ -241,7 +251,18 @@ impl Opened {
     }
 }
 
-/// Gives the core all rows but histories.
+/// Runs a read that has to wait for the disk; what the thread has to do besides goes to another one meanwhile.
+fn aside(read: &mut dyn FnMut()) {
+    let serves = |at: Handle| at.runtime_flavor() == RuntimeFlavor::MultiThread;
+    if Handle::try_current().is_ok_and(serves) {
+        tokio::task::block_in_place(read);
+    } else {
+        read();
+    }
+}
+
+/// Gives the core all rows but histories. They are read on a thread beside it, and what readers will see is put together
+/// on another.
 fn restore(
     reader: &StateReader,
     inner: &mut Inner,
@@ -249,6 +270,27 @@ fn restore(
     views: &Views,
     applied: u64,
 ) -> Result<(), OpenError> {
+    thread::scope(|beside| {
+        let (found, pieces) = mpsc::sync_channel(PIECES_AHEAD);
+        let (changed, changes) = mpsc::sync_channel::<Vec<Delta>>(PIECES_AHEAD);
+        let reading = beside.spawn(move || read_pieces(reader, &found));
+        beside.spawn(move || changes.iter().for_each(|deltas| views.publish(deltas)));
+        for rows in pieces {
+            let mut deltas = Vec::new();
+            inner.restore(now, Input::Restore { rows, applied }, &mut deltas);
+            if changed.send(deltas).is_err() {
+                // Its thread has panicked, which the end of the scope passes on.
+                break;
+            }
+        }
+        reading
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Reads all rows but histories, piece by piece; at least one piece, and fewer only if nobody takes them.
+fn read_pieces(reader: &StateReader, found: &SyncSender<Vec<Row>>) -> Result<(), OpenError> {
     let tables: Vec<u8> = Table::ALL
         .into_iter()
         .filter(|t| t.restored())
@@ -257,18 +299,6 @@ fn restore(
     let mut rows = Vec::new();
     let mut bytes = 0;
     let mut unknown = None;
-    let mut give = |rows: &mut Vec<Row>| {
-        let mut deltas = Vec::new();
-        inner.restore(
-            now,
-            Input::Restore {
-                rows: std::mem::take(rows),
-                applied,
-            },
-            &mut deltas,
-        );
-        views.publish(deltas);
-    };
     reader.for_each_row(&tables, |table, key, value, _| {
         let Some(table) = Table::of(table) else {
             unknown = Some(table);
@@ -282,9 +312,9 @@ fn restore(
         });
         if bytes >= PIECE {
             bytes = 0;
-            give(&mut rows);
+            let _ = found.send(std::mem::take(&mut rows));
         }
     })?;
-    give(&mut rows);
+    let _ = found.send(rows);
     unknown.map_or(Ok(()), |table| Err(OpenError::Table(table)))
 }

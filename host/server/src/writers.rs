@@ -54,6 +54,9 @@ pub struct Rhythm {
 
 /// Entries of one transaction of the state, at most.
 const STATE_BATCH: usize = 4_096;
+/// Two transactions of the state begin so far apart: what many write in that time costs one of them. A lone write is
+/// stored at once.
+const APART: Duration = Duration::from_millis(10);
 /// Rows that a cut removes in one transaction.
 const CUT_ROWS: usize = 1_000;
 
@@ -188,11 +191,15 @@ impl StateWriter {
     /// What the store says; the process must stop then.
     pub fn run(mut self, durable: &dyn Fn(u64)) -> Result<(), String> {
         let mut synced = Instant::now();
+        let mut began = None::<Instant>;
         let mut open = true;
         while open {
             let mut waiting = Vec::new();
             match self.jobs.recv_timeout(self.rhythm.every) {
                 Ok(job) => {
+                    let early = began.map(|at| APART.saturating_sub(at.elapsed()));
+                    std::thread::sleep(early.unwrap_or_default());
+                    began = Some(Instant::now());
                     waiting.push(job);
                     waiting.extend(self.jobs.try_iter().take(STATE_BATCH - 1));
                 }

@@ -152,7 +152,7 @@ pub(super) fn understand(
 /// The answer, if its content must be read first.
 fn written_at_once(answer: Answer, served: &Served) -> Result<Written, Answer> {
     if let Body::Content(content) = &answer.body {
-        return match served.drive.contents.hot(content.index) {
+        return match served.drive.contents.at_once(content) {
             Some(bytes) => Ok(written(answer, Bytes::from_owner(bytes))),
             None => Err(answer),
         };
