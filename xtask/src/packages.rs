@@ -25,6 +25,9 @@ const fn program(name: &'static str, debian: &'static str) -> Package {
     }
 }
 
+/// For the server's build: its allocator is C.
+pub(crate) const FOR_BUILD: &[Package] = &[program("make", "make")];
+
 /// For the client suites: network namespaces, and each language's build tool.
 pub(crate) const FOR_CLIENTS: &[Package] = &[
     program("ip", "iproute2"),

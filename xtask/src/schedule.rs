@@ -205,6 +205,10 @@ impl Run {
     }
 
     fn build(&self) -> bool {
+        // The build says so itself if it misses something.
+        if let Err(why) = packages::ensure(packages::FOR_BUILD) {
+            println!("{why}");
+        }
         let mut command = cargo();
         // All targets at once: one unification of features, one set of artefacts for every stage.
         command.args(["build", "--workspace", "--all-targets"]);

@@ -4,14 +4,14 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use crate::workspace::{cargo, root, target};
-use crate::{Failure, process, wasm};
+use crate::{Failure, packages, process, wasm};
 
 /// Builds for release and becomes a standalone server on 8848 with its data in `./data`.
 ///
 /// # Errors
 /// When the build fails or the server cannot be started.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
-    modules();
+    before_build();
     let mut server = cargo();
     process::run(wasm::embed(server.args([
         "build",
@@ -42,8 +42,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     Err(format!("the server cannot be started: {failed}"))
 }
 
-/// Builds the modules. The server runs natively without them, so a machine that cannot build them is told so.
-fn modules() {
+/// Sees to what the build needs, and builds the modules. The server runs natively without them, so a machine that cannot build them is told so.
+fn before_build() {
+    if let Err(why) = packages::ensure(packages::FOR_BUILD) {
+        println!("{why}");
+    }
     if let Err(why) = wasm::modules() {
         println!(
             "WebAssembly modules left out: {}",
@@ -57,7 +60,7 @@ fn modules() {
 /// # Errors
 /// When cargo does.
 pub(crate) fn build(release: bool) -> Result<(), Failure> {
-    modules();
+    before_build();
     let mut command = cargo();
     wasm::embed(command.args(["build", "--workspace"]));
     if release {
@@ -72,7 +75,7 @@ pub(crate) fn build(release: bool) -> Result<(), Failure> {
 /// When it cannot be built or ends with another status than 0.
 pub(crate) fn bench(arguments: &[String]) -> Result<(), Failure> {
     // The program measures the server that lies beside it.
-    modules();
+    before_build();
     let mut server = cargo();
     process::run(wasm::embed(server.args([
         "build",
