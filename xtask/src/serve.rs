@@ -3,7 +3,7 @@
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use crate::workspace::{cargo, root, target};
+use crate::workspace::{cargo, root, target, target_folder};
 use crate::{Failure, packages, process, wasm};
 
 /// Builds for release and becomes a standalone server on 8848 with its data in `./data`.
@@ -74,6 +74,12 @@ pub(crate) fn build(release: bool) -> Result<(), Failure> {
 /// # Errors
 /// When it cannot be built or ends with another status than 0.
 pub(crate) fn bench(arguments: &[String]) -> Result<(), Failure> {
+    if let Some((_, more)) = arguments
+        .split_first()
+        .filter(|(first, _)| *first == "balance")
+    {
+        return bench_balance(more);
+    }
     // The program measures the server that lies beside it.
     before_build();
     let mut server = cargo();
@@ -93,4 +99,20 @@ pub(crate) fn bench(arguments: &[String]) -> Result<(), Failure> {
         "bench",
     ]);
     process::run(wasm::embed(&mut bench).arg("--").args(arguments))
+}
+
+/// Builds the rules and what measures them, for release, and hands over to it.
+fn bench_balance(arguments: &[String]) -> Result<(), Failure> {
+    wasm::wasm()?;
+    let mut bench = cargo();
+    bench.args([
+        "run",
+        "--release",
+        "--package",
+        "nacrite-balance-bench",
+        "--",
+    ]);
+    bench.arg("--modules").arg(target().join("wasm"));
+    bench.arg("--work").arg(target_folder("bench-balance"));
+    process::run(bench.args(arguments))
 }
