@@ -18,7 +18,7 @@ use crate::model::Metadata;
 pub(super) struct Object(Map<String, Value>);
 
 /// A scalar as text; null and what is no scalar are none.
-fn text_of(value: &Value) -> Option<String> {
+pub(super) fn text_of(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
@@ -38,6 +38,11 @@ impl Object {
             Ok(_) => Err("the body is no JSON object".into()),
             Err(error) => Err(format!("the body is no JSON: {error}")),
         }
+    }
+
+    /// An object with one field.
+    pub(super) fn with(name: &str, value: Value) -> Self {
+        Self(Map::from_iter([(name.to_owned(), value)]))
     }
 
     /// A text; empty if it is absent.

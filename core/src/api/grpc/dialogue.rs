@@ -1,11 +1,18 @@
 //! Connections: check of the server, set-up, health, detection, reset and acknowledgements.
 
 use alloc::{format, string::String, sync::Arc, vec::Vec};
+use core::fmt;
 
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::{Value, json};
 
 use super::{
-    GrpcAnswer, GrpcCall, GrpcRoute, Refused, body::Object, error, refuse, routes, success,
+    GrpcAnswer, GrpcCall, GrpcRoute, Refused,
+    body::{Object, text_of},
+    error, refuse, routes, success,
 };
 use crate::{
     api::plan::Plan,
@@ -182,9 +189,9 @@ pub fn parse_ack(kind: &str, body: &[u8]) -> Option<(u64, AckOutcome)> {
     if !kind.ends_with("Response") {
         return None;
     }
-    let body = Object::parse(body).ok()?;
-    let push = body.text("requestId").parse().ok()?;
-    let done = body.int("resultCode", 200) == Ok(200) && kind != "ErrorResponse";
+    let answer: Acknowledgement = serde_json::from_slice(body).ok()?;
+    let push = text_of(&answer.id)?.parse().ok()?;
+    let done = code_of(&answer.result) == Some(200) && kind != "ErrorResponse";
     Some((
         push,
         if done {
@@ -193,6 +200,62 @@ pub fn parse_ack(kind: &str, body: &[u8]) -> Option<(u64, AckOutcome)> {
             AckOutcome::Failed
         },
     ))
+}
+
+fn code_of(result: &Value) -> Option<i64> {
+    match result {
+        Value::Number(number) if number.is_i64() => number.as_i64(),
+        _ => Object::with("resultCode", result.clone())
+            .int("resultCode", 200)
+            .ok(),
+    }
+}
+
+/// What of an answer matters. The rest of it is not built: nothing comes as often as acknowledgements.
+struct Acknowledgement {
+    id: Value,
+    result: Value,
+}
+
+#[derive(Deserialize)]
+enum AckField {
+    #[serde(rename = "requestId")]
+    Id,
+    #[serde(rename = "resultCode")]
+    Result,
+    #[serde(other)]
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Acknowledgement {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Acknowledgement;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an answer")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
+                let mut found = Acknowledgement {
+                    id: Value::Null,
+                    result: 200.into(),
+                };
+                while let Some(field) = fields.next_key()? {
+                    match field {
+                        AckField::Id => found.id = fields.next_value()?,
+                        AckField::Result => found.result = fields.next_value()?,
+                        AckField::Other => drop(fields.next_value::<IgnoredAny>()?),
+                    }
+                }
+                Ok(found)
+            }
+        }
+
+        deserializer.deserialize_map(Fields)
+    }
 }
 
 #[cfg(test)]
@@ -232,6 +295,31 @@ mod tests {
             br#"{"resultCode":500,"errorCode":-500,"requestId":"7"}"#,
         );
         assert_eq!(error, Some((7, AckOutcome::Failed)));
+        // Fields that do not matter, texts for numbers, the last of two; null is 0, as everywhere.
+        let read = |body: &[u8]| parse_ack("NotifySubscriberResponse", body);
+        for done in [
+            &br#"{"requestId":"7"}"#[..],
+            br#"{"a":{"requestId":"8"},"resultCode":"200","requestId":"8","requestId":"7"}"#,
+            br#"{"message":null,"resultCode":200.0,"request\u0049d":"7","success":true}"#,
+        ] {
+            assert_eq!(read(done), Some((7, AckOutcome::Done)));
+        }
+        for failed in [
+            &br#"{"resultCode":null,"requestId":"7"}"#[..],
+            br#"{"resultCode":[],"requestId":"7"}"#,
+        ] {
+            assert_eq!(read(failed), Some((7, AckOutcome::Failed)));
+        }
+        for none in [
+            &b""[..],
+            b"[]",
+            b"{",
+            b"{}",
+            b"null",
+            br#"{"requestId":"7"}x"#,
+        ] {
+            assert_eq!(read(none), None);
+        }
         assert_eq!(parse_ack("InstanceRequest", br#"{"requestId":"7"}"#), None);
         assert_eq!(parse_ack("HealthCheckResponse", b"{}"), None);
     }

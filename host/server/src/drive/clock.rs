@@ -42,19 +42,30 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> Now {
         match &self.0 {
-            Source::System { start } => {
+            Source::System { .. } => {
                 let wall = SystemTime::now()
                     .duration_since(UNIX_EPOCH)
                     .unwrap_or_default();
                 Now {
-                    mono: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+                    mono: self.mono(),
                     wall: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
                 }
             }
-            Source::ByHand { mono, wall } => Now {
-                mono: mono.load(Ordering::Relaxed),
+            Source::ByHand { wall, .. } => Now {
+                mono: self.mono(),
                 wall: wall.load(Ordering::Relaxed),
             },
+        }
+    }
+
+    /// The monotonic one alone, in milliseconds.
+    #[must_use]
+    pub fn mono(&self) -> u64 {
+        match &self.0 {
+            Source::System { start } => {
+                u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
+            }
+            Source::ByHand { mono, .. } => mono.load(Ordering::Relaxed),
         }
     }
 }
