@@ -51,10 +51,12 @@ pub struct Payload {
     pub body: Option<Any>,
 }
 
-/// A payload of this kind, encoded.
-#[must_use]
-pub fn encode(kind: &str, json: Vec<u8>) -> Bytes {
-    encode_with(of_kind(kind), json)
+/// Reads a payload; its body shares the message's bytes.
+///
+/// # Errors
+/// It is none.
+pub fn decode(message: Bytes) -> Result<Payload, prost::DecodeError> {
+    Payload::decode(message)
 }
 
 /// A payload with this metadata, encoded.
@@ -158,14 +160,15 @@ mod tests {
 
     #[test]
     fn what_is_encoded_is_a_payload() {
-        let payload = Payload::decode(encode("HealthCheckResponse", b"{}".to_vec())).unwrap();
+        let encoded = encode_with(of_kind("HealthCheckResponse"), b"{}".to_vec());
+        let payload = decode(encoded).unwrap();
         assert_eq!(payload.metadata.unwrap().kind, "HealthCheckResponse");
         assert_eq!(payload.body.unwrap().value, &b"{}"[..]);
     }
 
     #[test]
     fn a_frame_is_its_length_and_the_payload() {
-        let encoded = encode("ServerCheckResponse", b"{}".to_vec());
+        let encoded = encode_with(of_kind("ServerCheckResponse"), b"{}".to_vec());
         let frame = frame("ServerCheckResponse", b"{}".to_vec());
         let length = u8::try_from(encoded.len()).unwrap();
         assert_eq!(frame[..HEAD], [0, 0, 0, 0, length]);

@@ -2,19 +2,13 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper::{server::conn::http2, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
 };
 
 use super::{
-    connection::{Connection, Transport},
-    connections::Connections,
-    liveness,
-    service::{Calls, Service},
-    task::{Spawner, Task},
+    connection::Connection, connections::Connections, liveness, service::Calls, task::Task,
 };
 use crate::{http::handler::Served, metrics::grpc::RequestType};
 
@@ -66,11 +60,11 @@ pub async fn serve(
     connections: Arc<Connections>,
     ended: impl Future<Output = ()>,
 ) {
-    let calls = Calls {
+    let calls = Arc::new(Calls {
         served,
         connections: connections.clone(),
         limits,
-    };
+    });
     tokio::select! {
         () = accept(&listener, &calls) => {}
         () = liveness::watch(connections, limits) => {}
@@ -79,7 +73,7 @@ pub async fn serve(
 }
 
 /// Gives each transport a task of its own; runs until it is dropped.
-async fn accept(listener: &TcpListener, calls: &Calls) {
+async fn accept(listener: &TcpListener, calls: &Arc<Calls>) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -109,7 +103,7 @@ async fn accept(listener: &TcpListener, calls: &Calls) {
 fn transport(
     stream: TcpStream,
     peer: SocketAddr,
-    calls: Calls,
+    calls: Arc<Calls>,
 ) -> impl Future<Output = ()> + Send + 'static {
     let connections = &calls.connections;
     let ip = peer.ip().to_canonical();
@@ -120,28 +114,16 @@ fn transport(
         peer,
         id.into(),
         connections.now(),
-        connections.clone(),
     ));
     connections.expect_set_up(&connection);
-    let spawner = Spawner::default();
-    let service = Service {
-        calls,
-        connection: connection.clone(),
-        spawner: spawner.clone(),
-    };
-    let served = http2::Builder::new(spawner.clone())
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(1 << 20)
+    // No pings of HTTP/2: who is silent is asked by `liveness`, and far earlier.
+    let greeting = h2::server::Builder::new()
+        .initial_window_size(1 << 20)
         .initial_connection_window_size(1 << 20)
         .max_concurrent_streams(1_024)
         .max_header_list_size(64 << 10)
-        .keep_alive_interval(Some(Duration::from_secs(7_200)))
-        .keep_alive_timeout(Duration::from_secs(20))
-        .serve_connection(
-            TokioIo::new(Transport::new(stream, connection)),
-            service_fn(move |request| service.clone().call(request)),
-        );
-    let task = Task::new(served, spawner);
+        .handshake(stream);
+    let task = Task::new(greeting, calls, connection);
     async move {
         if let Err(error) = task.await {
             tracing::debug!("the gRPC connection of {peer} ended: {error}");

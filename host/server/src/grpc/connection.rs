@@ -1,32 +1,24 @@
-//! One transport: its identity, its set-up, its way out, and the means to end it.
+//! One transport as others see it: its identity, its set-up, what waits to be written, and the means to wake and to end it.
 
 use std::{
-    convert::Infallible,
-    io,
+    collections::VecDeque,
     net::SocketAddr,
-    pin::Pin,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use super::connections::Connections;
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
-use http::{HeaderMap, HeaderName, HeaderValue};
-use http_body::{Body, Frame};
 use nacrite_core::node::input::{ConnDetails, ConnId};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-    sync::{Notify, mpsc},
-};
+use tokio::sync::Notify;
 
-/// Bytes that may wait on one stream; beyond that a push fails and is tried again later.
+/// Bytes that may wait for one stream; beyond that a push fails and is tried again later.
 const MOST_WAITING: usize = 8 << 20;
+/// Frames that a queue keeps room for when it is empty.
+const KEPT: usize = 8;
 
 /// What is known of a transport.
 pub(super) struct Connection {
@@ -43,25 +35,45 @@ pub(super) struct Connection {
     pub(super) early: AtomicUsize,
     /// When it last spoke, milliseconds of the monotonic clock.
     pub(super) active: AtomicU64,
-    /// When something began to wait on its stream; 0 if nothing does.
-    pub(super) blocked: AtomicU64,
     /// A detection was asked for and not answered yet: its number.
     pub(super) detection: AtomicU64,
-    out: Mutex<Option<mpsc::UnboundedSender<Bytes>>>,
-    waiting: AtomicUsize,
-    closed: AtomicBool,
-    waker: AtomicWaker,
-    connections: Arc<Connections>,
+    /// The task that serves it.
+    pub(super) task: Turn,
+    out: Mutex<Out>,
+}
+
+/// What waits for the newest stream that the client opened.
+#[derive(Default)]
+struct Out {
+    open: bool,
+    frames: VecDeque<Bytes>,
+    bytes: usize,
+    /// When something began to wait, or the last was taken while more waited; 0 if nothing waits.
+    blocked: u64,
+}
+
+/// A task's turn: while it lasts the task looks itself at what is to be done.
+#[derive(Default)]
+pub(super) struct Turn {
+    pub(super) lasts: AtomicBool,
+    pub(super) waker: AtomicWaker,
+    /// A frame waits that was not there when the task looked last.
+    pub(super) pushed: AtomicBool,
+    /// The transport is to end.
+    pub(super) closed: AtomicBool,
+}
+
+impl Turn {
+    /// Has the task look again.
+    pub(super) fn come(&self) {
+        if !self.lasts.load(Ordering::SeqCst) {
+            self.waker.wake();
+        }
+    }
 }
 
 impl Connection {
-    pub(super) fn new(
-        conn: ConnId,
-        peer: SocketAddr,
-        id: Arc<str>,
-        now: u64,
-        connections: Arc<Connections>,
-    ) -> Self {
+    pub(super) fn new(conn: ConnId, peer: SocketAddr, id: Arc<str>, now: u64) -> Self {
         Self {
             conn,
             peer,
@@ -70,13 +82,9 @@ impl Connection {
             set_up: Notify::new(),
             early: AtomicUsize::new(0),
             active: AtomicU64::new(now),
-            blocked: AtomicU64::new(0),
             detection: AtomicU64::new(0),
-            out: Mutex::new(None),
-            waiting: AtomicUsize::new(0),
-            closed: AtomicBool::new(false),
-            waker: AtomicWaker::new(),
-            connections,
+            task: Turn::default(),
+            out: Mutex::default(),
         }
     }
 
@@ -99,149 +107,95 @@ impl Connection {
         tokio::time::timeout(at_most, waited).await.is_ok()
     }
 
-    /// Opens the way out; a stream that was there before ends.
-    pub(super) fn open_out(self: &Arc<Self>) -> OutStream {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        *self.out() = Some(sender);
-        self.waiting.store(0, Ordering::Relaxed);
-        OutStream {
-            connection: self.clone(),
-            receiver,
-            ended: false,
-        }
+    fn out(&self) -> MutexGuard<'_, Out> {
+        self.out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn out(&self) -> std::sync::MutexGuard<'_, Option<mpsc::UnboundedSender<Bytes>>> {
-        self.out.lock().unwrap_or_else(PoisonError::into_inner)
+    /// There is a stream that can be written to.
+    pub(super) fn open_out(&self) {
+        self.out().open = true;
     }
 
     /// Queues a framed payload; whether there was room and a stream.
     pub(super) fn send(&self, frame: Bytes, now: u64) -> bool {
-        let bytes = frame.len();
-        let waiting = self.waiting.fetch_add(bytes, Ordering::AcqRel);
-        if waiting == 0 {
-            self.blocked.store(now, Ordering::Relaxed);
+        let mut out = self.out();
+        if !out.open || out.bytes + frame.len() > MOST_WAITING {
+            return false;
         }
-        let sent = waiting + bytes <= MOST_WAITING
-            && self
-                .out()
-                .as_ref()
-                .is_some_and(|out| out.send(frame).is_ok());
-        if !sent {
-            self.waiting.fetch_sub(bytes, Ordering::AcqRel);
+        if out.frames.is_empty() {
+            out.blocked = now;
         }
-        sent
+        out.bytes += frame.len();
+        out.frames.push_back(frame);
+        drop(out);
+        self.task.pushed.store(true, Ordering::SeqCst);
+        self.task.come();
+        true
+    }
+
+    /// The frame that waits longest, and whether there are more. `now` is asked for if there are.
+    pub(super) fn take(&self, now: impl FnOnce() -> u64) -> Option<(Bytes, bool)> {
+        let mut out = self.out();
+        let frame = out.frames.pop_front()?;
+        out.bytes -= frame.len();
+        let more = !out.frames.is_empty();
+        out.blocked = if more { now() } else { 0 };
+        if !more {
+            out.frames.shrink_to(KEPT);
+        }
+        Some((frame, more))
+    }
+
+    /// Since when what waits has been waiting; 0 if nothing does.
+    pub(super) fn blocked(&self) -> u64 {
+        self.out().blocked
     }
 
     /// Ends the transport.
     pub(super) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-        *self.out() = None;
-        self.waker.wake();
+        *self.out() = Out::default();
+        self.task.closed.store(true, Ordering::SeqCst);
+        self.task.come();
     }
 }
 
-/// What is written to a client's stream: frames as they were queued, never copied, then gRPC's word for a good end.
-pub(super) struct OutStream {
-    connection: Arc<Connection>,
-    receiver: mpsc::UnboundedReceiver<Bytes>,
-    ended: bool,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Body for OutStream {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        let Some(frame) = ready!(self.receiver.poll_recv(context)) else {
-            self.ended = true;
-            let status = (
-                HeaderName::from_static("grpc-status"),
-                HeaderValue::from_static("0"),
-            );
-            return Poll::Ready(Some(Ok(Frame::trailers(HeaderMap::from_iter([status])))));
-        };
-        let before = self
-            .connection
-            .waiting
-            .fetch_sub(frame.len(), Ordering::AcqRel);
-        let blocked = if before == frame.len() {
-            0
-        } else {
-            self.connection.connections.now()
-        };
-        self.connection.blocked.store(blocked, Ordering::Relaxed);
-        Poll::Ready(Some(Ok(Frame::data(frame))))
-    }
-}
-
-/// The socket of a connection. Dropping it is the end of the transport, which the core hears of at once.
-pub(super) struct Transport {
-    stream: TcpStream,
-    connection: Arc<Connection>,
-}
-
-impl Transport {
-    pub(super) fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
-        Self { stream, connection }
-    }
-}
-
-impl Drop for Transport {
-    fn drop(&mut self) {
-        self.connection.connections.ended(&self.connection);
-    }
-}
-
-impl AsyncRead for Transport {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.connection.waker.register(context.waker());
-        if self.connection.closed.load(Ordering::Acquire) {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Transport {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        if self.connection.closed.load(Ordering::Acquire) {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+    fn connection() -> Connection {
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        Connection::new(ConnId(1), peer, "1".into(), 0)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+    #[test]
+    fn frames_wait_in_order_for_a_stream_and_how_long_is_known() {
+        let connection = connection();
+        let frame = Bytes::from_static(b"a");
+        assert!(!connection.send(frame.clone(), 1), "there is no stream");
+        connection.open_out();
+        assert!(connection.send(frame.clone(), 2));
+        assert!(connection.send(Bytes::from_static(b"b"), 3));
+        assert_eq!(connection.blocked(), 2);
+        assert_eq!(connection.take(|| 5), Some((frame, true)));
+        assert_eq!(connection.blocked(), 5);
+        assert_eq!(
+            connection.take(|| 6),
+            Some((Bytes::from_static(b"b"), false))
+        );
+        assert_eq!((connection.blocked(), connection.take(|| 7)), (0, None));
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+    #[test]
+    fn what_waits_is_bounded_and_goes_with_the_transport() {
+        let connection = connection();
+        connection.open_out();
+        let large = Bytes::from(vec![0; MOST_WAITING]);
+        assert!(connection.send(large.clone(), 1));
+        assert!(!connection.send(Bytes::from_static(b"a"), 1));
+        connection.close();
+        assert!(connection.task.closed.load(Ordering::SeqCst));
+        assert!(!connection.send(Bytes::from_static(b"a"), 1));
+        assert_eq!(connection.take(|| 1), None);
     }
 }

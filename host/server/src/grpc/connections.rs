@@ -96,7 +96,7 @@ impl Connections {
 
     /// Milliseconds of the monotonic clock.
     pub(super) fn now(&self) -> u64 {
-        self.clock.now().mono
+        self.clock.mono()
     }
 
     pub(super) fn wall(&self) -> u64 {
@@ -205,24 +205,21 @@ impl Connections {
         let answer = grpc::push(&*drive.views, push, body, drive.clock.now().wall);
         let frame = nacrite_wire::frame(answer.kind, answer.json);
         let now = self.now();
-        let found: Vec<(ConnId, Option<Arc<Connection>>)> = {
+        let failed: Vec<Input> = {
             let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
             conns
                 .iter()
-                .map(|conn| (*conn, all.get(conn).cloned()))
-                .collect()
-        };
-        for (conn, connection) in found {
-            // A connection that is gone is told to the core by its end.
-            if let Some(connection) = connection
-                && !connection.send(frame.clone(), now)
-            {
-                drive.control(Input::Ack {
-                    conn,
+                // A connection that is gone is told to the core by its end.
+                .filter(|conn| all.get(conn).is_some_and(|c| !c.send(frame.clone(), now)))
+                .map(|conn| Input::Ack {
+                    conn: *conn,
                     push,
                     outcome: AckOutcome::Failed,
-                });
-            }
+                })
+                .collect()
+        };
+        if !failed.is_empty() {
+            drive.controls(failed);
         }
     }
 

@@ -35,7 +35,7 @@ async fn round(connections: &Arc<Connections>, limits: &GrpcLimits) {
         .snapshot()
         .into_iter()
         .filter(|c| {
-            let blocked = c.blocked.load(Ordering::Relaxed);
+            let blocked = c.blocked();
             now.saturating_sub(c.active.load(Ordering::Relaxed)) >= silent
                 || (blocked != 0 && now.saturating_sub(blocked) > long_blocked)
         })

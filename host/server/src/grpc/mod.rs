@@ -7,6 +7,7 @@ mod accept;
 mod connection;
 mod connections;
 mod liveness;
+mod messages;
 mod service;
 mod task;
 

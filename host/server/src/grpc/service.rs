@@ -1,33 +1,35 @@
 //! The two calls: unary requests, and the stream that pushes go out on and acknowledgements come in by.
 
 use std::{
-    convert::Infallible,
-    future::Future,
-    pin::Pin,
-    sync::{Arc, atomic::Ordering},
-    time::Instant,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Poll,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt};
-use hyper::{body::Incoming, rt::Executor};
+use futures_util::FutureExt;
+use h2::{RecvStream, server::SendResponse};
+use http::HeaderMap;
 use nacrite_core::{
     api::grpc::{self, GrpcAnswer, GrpcCall},
     node::input::{ConnDetails, Input, Origin},
 };
-use nacrite_wire::{Payload, PayloadCodec};
-use tonic::{
-    Request, Response, Status, Streaming,
-    body::Body,
-    metadata::GRPC_CONTENT_TYPE,
-    server::{Grpc, UnaryService},
-};
+use nacrite_wire::Payload;
+use tonic::Status;
 
-use super::{accept::GrpcLimits, connection::Connection, connections::Connections, task::Spawner};
-use crate::{http::handler::Served, plans::carry_out};
+use super::{
+    accept::GrpcLimits,
+    connection::Connection,
+    connections::Connections,
+    messages::{self, Messages},
+};
+use crate::{http::handler::Served, metrics::grpc::GrpcMetrics, plans::carry_out};
 
 /// What both calls need.
-#[derive(Clone)]
 pub(super) struct Calls {
     pub(super) served: tokio::sync::watch::Receiver<Option<Arc<Served>>>,
     pub(super) connections: Arc<Connections>,
@@ -38,11 +40,108 @@ fn error(code: i32, text: &str) -> GrpcAnswer {
     grpc::error(code, text)
 }
 
+/// One of those that are counted while they last, however they end.
+struct Active<'a>(&'a GrpcMetrics);
+
+impl<'a> Active<'a> {
+    fn new(metrics: &'a GrpcMetrics) -> Self {
+        metrics.active.add(1);
+        Self(metrics)
+    }
+}
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        self.0.active.add(-1);
+    }
+}
+
+/// A place among the early requests.
+struct Early<'a>(&'a AtomicUsize);
+
+impl Drop for Early<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// How long the caller of a unary call waits, if it says so: up to eight digits and a unit (gRPC over HTTP/2, `Timeout`). What
+/// cannot be read is as if it were not there.
+fn time_out(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let number = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(number * 3_600),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
+fn decoded(message: Bytes) -> Result<Payload, Status> {
+    nacrite_wire::decode(message).map_err(|e| Status::invalid_argument(format!("no Payload: {e}")))
+}
+
+/// `Payload` of a unary call: its first message. The rest of the call is read, and not looked at.
+async fn payload(mut body: RecvStream, most: usize) -> Result<Payload, Status> {
+    let mut messages = Messages::new(most);
+    let mut first = None;
+    while let Some(chunk) = body.data().await {
+        let mut chunk = chunk.map_err(|e| Status::cancelled(e.to_string()))?;
+        // It fails when the stream has just ended, which the next look shows.
+        let _ = body.flow_control().release_capacity(chunk.len());
+        while let Some(message) = messages.next(&mut chunk)? {
+            first.get_or_insert(message);
+        }
+    }
+    decoded(first.ok_or_else(|| Status::internal("the call has no message"))?)
+}
+
 impl Calls {
-    async fn unary(&self, connection: &Arc<Connection>, payload: Payload) -> Bytes {
+    /// `/Request/request`, to its end.
+    pub(super) async fn unary(
+        self: Arc<Self>,
+        connection: Arc<Connection>,
+        request: http::Request<RecvStream>,
+        mut respond: SendResponse<Bytes>,
+    ) {
+        let within = time_out(request.headers());
+        let body = request.into_body();
+        let mut answered = pin!(async {
+            let payload = payload(body, self.limits.max_message).await?;
+            Ok(self.answered(&connection, payload).await)
+        });
+        let mut in_time = pin!(within.map(tokio::time::sleep));
+        let answer = std::future::poll_fn(|context| {
+            if let Poll::Ready(answer) = answered.as_mut().poll(context) {
+                return Poll::Ready(Some(answer));
+            }
+            if let Some(sleep) = in_time.as_mut().as_pin_mut()
+                && sleep.poll(context).is_ready()
+            {
+                let late = Status::deadline_exceeded("the call's time-out is over");
+                return Poll::Ready(Some(Err(late)));
+            }
+            // Who takes a call back does not hear of it.
+            respond.poll_reset(context).map(|_| None)
+        });
+        if let Some(answer) = answer.await {
+            messages::answer(respond, answer);
+        }
+    }
+
+    /// Answers a request, in a frame.
+    async fn answered(&self, connection: &Arc<Connection>, payload: Payload) -> Bytes {
         let start = Instant::now();
         let metrics = self.connections.metrics();
-        metrics.grpc.active.add(1);
+        let _active = Active::new(&metrics.grpc);
         let kind = payload
             .metadata
             .as_ref()
@@ -57,7 +156,6 @@ impl Calls {
             metrics.http.panics.inc();
             error(500, "the server failed at this request")
         });
-        metrics.grpc.active.add(-1);
         let place = grpc::routes()
             .position(|r| r.kind == kind)
             .unwrap_or(usize::MAX);
@@ -65,7 +163,7 @@ impl Calls {
         metrics
             .grpc
             .answered(place, if answer.is_ok() { 0 } else { 500 }, micros);
-        nacrite_wire::encode(answer.kind, answer.json)
+        nacrite_wire::frame(answer.kind, answer.json)
     }
 
     async fn answer(&self, connection: &Arc<Connection>, payload: Payload) -> GrpcAnswer {
@@ -134,49 +232,41 @@ impl Calls {
     /// Waits for the set-up that is on its way on the same transport.
     async fn wait_early(&self, connection: &Arc<Connection>) -> bool {
         self.connections.metrics().grpc.early.inc();
-        if connection.early.fetch_add(1, Ordering::AcqRel) >= self.limits.max_early {
-            connection.early.fetch_sub(1, Ordering::AcqRel);
-            return false;
-        }
-        let set_up = connection.wait_set_up(self.limits.early_wait).await;
-        connection.early.fetch_sub(1, Ordering::AcqRel);
-        set_up
+        let before = connection.early.fetch_add(1, Ordering::AcqRel);
+        let _early = Early(&connection.early);
+        before < self.limits.max_early && connection.wait_set_up(self.limits.early_wait).await
     }
 
-    /// Reads a client's stream until it ends.
-    async fn read(self, connection: Arc<Connection>, mut stream: Streaming<Payload>) {
-        while let Some(Ok(payload)) = stream.next().await {
-            let metadata = payload.metadata.unwrap_or_default();
-            let body = payload.body.map(|b| b.value).unwrap_or_default();
-            if metadata.kind == grpc::CONNECTION_SETUP {
-                self.set_up(&connection, &metadata.client_ip, &body);
-                continue;
-            }
-            connection
-                .active
-                .store(self.connections.now(), Ordering::Relaxed);
-            // Whatever is no answer is dropped, as the reference does.
-            let Some((push, outcome)) = grpc::parse_ack(&metadata.kind, &body) else {
-                continue;
-            };
-            if connection
-                .detection
-                .compare_exchange(push, 0, Ordering::AcqRel, Ordering::Relaxed)
-                .is_ok()
-            {
-                continue;
-            }
-            if self.connections.answered(push, &body) {
-                continue;
-            }
+    /// A client wrote a message to its stream; whether it could be read.
+    pub(super) fn heard(&self, connection: &Arc<Connection>, message: Bytes) -> bool {
+        let Ok(payload) = nacrite_wire::decode(message) else {
+            return false;
+        };
+        let metadata = payload.metadata.unwrap_or_default();
+        let body = payload.body.map(|b| b.value).unwrap_or_default();
+        if metadata.kind == grpc::CONNECTION_SETUP {
+            self.set_up(connection, &metadata.client_ip, &body);
+            return true;
+        }
+        connection
+            .active
+            .store(self.connections.now(), Ordering::Relaxed);
+        // Whatever is no answer is dropped, as the reference does.
+        let Some((push, outcome)) = grpc::parse_ack(&metadata.kind, &body) else {
+            return true;
+        };
+        let detected = connection
+            .detection
+            .compare_exchange(push, 0, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok();
+        if !detected && !self.connections.answered(push, &body) {
             self.connections.acknowledged(Input::Ack {
                 conn: connection.conn,
                 push,
                 outcome,
             });
         }
-        // A client that ends its stream cannot be pushed to: the reference ends the connection with it.
-        connection.close();
+        true
     }
 
     fn set_up(&self, connection: &Arc<Connection>, client_ip: &str, body: &[u8]) {
@@ -220,60 +310,29 @@ impl Calls {
     }
 }
 
-/// The calls of one transport, whose task does their work.
-#[derive(Clone)]
-pub(super) struct Service {
-    pub(super) calls: Calls,
-    pub(super) connection: Arc<Connection>,
-    pub(super) spawner: Spawner,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Service {
-    /// Answers a call; other paths than the two are "unimplemented".
-    pub(super) async fn call(
-        self,
-        request: http::Request<Incoming>,
-    ) -> Result<http::Response<Body>, Infallible> {
-        Ok(match request.uri().path() {
-            nacrite_wire::REQUEST => {
-                let most = self.calls.limits.max_message;
-                let mut grpc =
-                    Grpc::new(PayloadCodec).apply_max_message_size_config(Some(most), None);
-                grpc.unary(self, request).await
-            }
-            nacrite_wire::STREAM => self.open(request),
-            path => Status::unimplemented(format!("there is no {path}")).into_http(),
-        })
-    }
-
-    /// `/BiRequestStream/requestBiStream`. Not by tonic, which would copy each push into a buffer of its stream.
-    fn open(self, request: http::Request<Incoming>) -> http::Response<Body> {
-        let most = self.calls.limits.max_message;
-        let stream = Streaming::new_request(PayloadCodec, request.into_body(), None, Some(most));
-        let out = self.connection.open_out();
-        self.spawner
-            .execute(self.calls.read(self.connection, stream));
-        let mut response = http::Response::new(Body::new(out));
-        response
-            .headers_mut()
-            .insert(http::header::CONTENT_TYPE, GRPC_CONTENT_TYPE);
-        response
-    }
-}
-
-/// `/Request/request`.
-impl UnaryService<Payload> for Service {
-    type Response = Bytes;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Status>> + Send>>;
-
-    fn call(&mut self, request: Request<Payload>) -> Self::Future {
-        let Self {
-            calls, connection, ..
-        } = self.clone();
-        Box::pin(async move {
-            Ok(Response::new(
-                calls.unary(&connection, request.into_inner()).await,
-            ))
-        })
+    #[test]
+    fn time_outs_are_read_as_grpc_writes_them() {
+        let read = |text: &'static str| {
+            let value = http::HeaderValue::from_static(text);
+            time_out(&HeaderMap::from_iter([(
+                http::HeaderName::from_static("grpc-timeout"),
+                value,
+            )]))
+        };
+        assert_eq!(read("3S"), Some(Duration::from_secs(3)));
+        assert_eq!(
+            read("99999999H"),
+            Some(Duration::from_secs(359_999_996_400))
+        );
+        assert_eq!(read("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(read("7u"), Some(Duration::from_micros(7)));
+        for none in ["", "S", "3", "3s", "-3S", "+3S", "123456789S", "3 S"] {
+            assert_eq!(read(none), None, "{none}");
+        }
+        assert_eq!(time_out(&HeaderMap::new()), None);
     }
 }
