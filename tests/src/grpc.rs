@@ -256,10 +256,30 @@ impl Client {
         Ok(answer)
     }
 
+    /// Asks, and waits so long, as `grpc-timeout` writes it (`200m` are milliseconds).
+    pub async fn ask_within(&self, kind: &str, body: &Value, time_out: &'static str) -> Answer {
+        let mut head = request("/Request/request");
+        head.headers_mut()
+            .insert("grpc-timeout", http::HeaderValue::from_static(time_out));
+        self.send_with(head, framed(kind, body.to_string().as_bytes()), &[])
+            .await
+            .unwrap_or_else(|e| panic!("{kind} is not answered: {e}"))
+    }
+
     /// Writes the bytes of a unary call, then these again and again, and reads what comes back.
     pub async fn send(&self, first: Bytes, more: &[Bytes]) -> Result<Answer, h2::Error> {
+        self.send_with(request("/Request/request"), first, more)
+            .await
+    }
+
+    async fn send_with(
+        &self,
+        head: http::Request<()>,
+        first: Bytes,
+        more: &[Bytes],
+    ) -> Result<Answer, h2::Error> {
         let mut requests = self.requests.clone().ready().await?;
-        let (response, mut out) = requests.send_request(request("/Request/request"), false)?;
+        let (response, mut out) = requests.send_request(head, false)?;
         out.send_data(first, more.is_empty())?;
         for (n, bytes) in more.iter().enumerate() {
             // The server may have answered and reset the stream by now.
@@ -330,6 +350,12 @@ impl Client {
         std::iter::from_fn(|| self.pushes.try_recv().ok())
             .filter(|(found, _)| kinds.contains(&found.as_str()))
             .count()
+    }
+
+    /// Makes a call to another path; its status.
+    pub async fn call_path(&self, path: &str) -> Result<Answer, h2::Error> {
+        self.send_with(request(path), framed("None", b"{}"), &[])
+            .await
     }
 
     /// Whether the server has closed the transport.

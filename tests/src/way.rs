@@ -6,9 +6,6 @@ use bytes::Bytes;
 
 use crate::{grpc::Client, wire::Wire};
 
-/// gRPC listens so far above HTTP.
-const ABOVE: u16 = 1_000;
-
 /// What is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -27,6 +24,9 @@ pub enum Way {
 }
 
 impl Way {
+    /// gRPC listens so far above HTTP.
+    pub const ABOVE: u16 = 1_000;
+
     /// Connects to the server whose HTTP is at this address.
     ///
     /// # Errors
@@ -35,11 +35,25 @@ impl Way {
         Ok(match protocol {
             Protocol::Http => Self::Http(Wire::open(http).await?),
             Protocol::Grpc => {
-                let at = SocketAddr::new(http.ip(), http.port() + ABOVE);
-                let client = Client::connect_to(at).await?;
+                let client = Client::connect_to(Self::grpc(http)).await?;
                 Self::Grpc(Arc::new(client.made_ready().await))
             }
         })
+    }
+
+    /// As [`Way::open`], to a server that knows no set-up.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub async fn open_bare(protocol: Protocol, http: SocketAddr) -> io::Result<Self> {
+        Ok(match protocol {
+            Protocol::Http => Self::Http(Wire::open(http).await?),
+            Protocol::Grpc => Self::Grpc(Arc::new(Client::connect_to(Self::grpc(http)).await?)),
+        })
+    }
+
+    fn grpc(http: SocketAddr) -> SocketAddr {
+        SocketAddr::new(http.ip(), http.port() + Self::ABOVE)
     }
 
     /// Another one over the same connection, if the protocol has such.
@@ -67,7 +81,7 @@ impl Way {
 }
 
 /// What a message says of itself, without reading it whole.
-fn status(answer: &[u8]) -> u16 {
+pub fn status(answer: &[u8]) -> u16 {
     let after = |name: &[u8]| {
         let at = answer.windows(name.len()).position(|w| w == name)? + name.len();
         let digits = answer[at..].iter().take_while(|b| b.is_ascii_digit());

@@ -11,7 +11,7 @@ use nacrite_tests::server::{Server, Setup, open_files};
 use serde_json::json;
 
 /// What a connection may cost the server, its subscriptions and listens included (bytes).
-const EACH: u64 = 64 << 10;
+const EACH: u64 = 40 << 10;
 /// Services that connections choose from; configs too.
 const NAMES: usize = 50;
 /// Subscriptions of one connection, and listens.

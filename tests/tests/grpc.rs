@@ -156,6 +156,41 @@ async fn a_request_before_the_set_up_waits_for_it_and_not_for_ever() {
     hasty.push("SetupAckRequest").await;
 }
 
+#[tokio::test]
+async fn a_call_ends_when_its_time_is_over_and_the_connection_goes_on() {
+    let (_folder, server) = server(&["--grpc-early-request-timeout-ms", "30000"]);
+    let mut client = Client::connect(server.port()).await;
+    let (health, asked) = (json!({}), Instant::now());
+    // It waits for a set-up that does not come: for 30 s, if its caller did.
+    let late = client
+        .ask_within("HealthCheckRequest", &health, "200m")
+        .await;
+    assert_eq!((late.status.as_str(), late.kind.as_str()), ("4", ""));
+    assert!(asked.elapsed() >= Duration::from_millis(200));
+    client.set_up(true).await;
+    let in_time = client
+        .ask_within("HealthCheckRequest", &health, "60S")
+        .await;
+    assert_eq!((in_time.status.as_str(), in_time.code()), ("0", 0));
+    // What is no time-out is none.
+    let unread = client.ask_within("HealthCheckRequest", &health, "x").await;
+    assert_eq!((unread.status.as_str(), unread.code()), ("0", 0));
+    client.push("SetupAckRequest").await;
+}
+
+#[tokio::test]
+async fn another_path_and_a_compressed_message_are_unimplemented() {
+    let (_folder, server) = server(&[]);
+    let client = Client::ready(server.port()).await;
+    let elsewhere = client.call_path("/Request/other").await.expect("an answer");
+    assert_eq!(elsewhere.status, "12");
+    let mut compressed = BytesMut::from(&framed("HealthCheckRequest", b"{}")[..]);
+    compressed[0] = 1;
+    let refused = client.send(compressed.freeze(), &[]).await;
+    assert_eq!(refused.expect("an answer").status, "12");
+    assert_eq!(client.ask("HealthCheckRequest", &json!({})).await.code(), 0);
+}
+
 /// The first of these to be done, and its place.
 async fn first<T>(all: &mut [std::pin::Pin<Box<impl Future<Output = T>>>]) -> (T, usize) {
     std::future::poll_fn(|context| {

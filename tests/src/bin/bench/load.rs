@@ -54,10 +54,27 @@ impl Connections {
         for _ in 0..count {
             ways.push(Way::open(protocol, address).await?);
         }
-        Ok(Self {
+        Ok(Self::over(ways))
+    }
+
+    /// As [`Connections::open`], to a bare server.
+    pub(crate) async fn open_bare(
+        address: SocketAddr,
+        protocol: Protocol,
+        count: usize,
+    ) -> Result<Self, Failure> {
+        let mut ways = Vec::with_capacity(count);
+        for _ in 0..count {
+            ways.push(Way::open_bare(protocol, address).await?);
+        }
+        Ok(Self::over(ways))
+    }
+
+    fn over(ways: Vec<Way>) -> Self {
+        Self {
             ways,
             next: Rc::default(),
-        })
+        }
     }
 
     /// Asks on all connections for `time`; numbers of requests go on from run to run.

@@ -5,6 +5,7 @@
 //! `tests/bench/RESULTS.md`, and no test depends on a figure.
 
 mod bare;
+mod bare_grpc;
 mod data;
 mod engines;
 mod load;
@@ -15,6 +16,7 @@ mod rows;
 mod start;
 mod table;
 mod wake;
+mod wake_grpc;
 
 use std::{error::Error, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -51,6 +53,9 @@ struct Cli {
     /// Be the bare server: answers are read from this file
     #[arg(long, hide = true, value_name = "FILE")]
     bare: Option<PathBuf>,
+    /// Be it over gRPC
+    #[arg(long, hide = true, requires = "bare")]
+    bare_grpc: bool,
 }
 
 /// How a row is measured.
@@ -79,7 +84,10 @@ fn main() -> ExitCode {
             .first()
             .and_then(|port| port.parse().ok())
             .ok_or_else(|| "--bare FILE PORT".into())
-            .and_then(|port| bare::serve(file, port)),
+            .and_then(|port| match cli.bare_grpc {
+                true => bare_grpc::serve(file, port),
+                false => bare::serve(file, port),
+            }),
         None => measure(&cli),
     };
     match outcome {
@@ -97,6 +105,7 @@ fn measure(cli: &Cli) -> Result<(), Failure> {
         .map(|row| row.name)
         .chain([
             wake::NAME,
+            wake_grpc::NAME,
             start::NAME,
             memory::NAME,
             data::NAME,
@@ -149,6 +158,9 @@ fn measure(cli: &Cli) -> Result<(), Failure> {
         println!();
         if wanted(wake::NAME) {
             said(wake::NAME, wake::measure(&program, peer).await);
+        }
+        if wanted(wake_grpc::NAME) {
+            said(wake_grpc::NAME, wake_grpc::measure(&program).await);
         }
         if wanted(start::NAME) {
             said(start::NAME, start::measure(&program).await);

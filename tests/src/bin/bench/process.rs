@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nacrite_tests::way::Protocol;
 use tempfile::TempDir;
 
 use crate::{
@@ -97,8 +98,8 @@ impl Served {
         Self::ready(command, port, folder).await
     }
 
-    /// Starts a bare server that gives the answers in `file`.
-    pub(crate) async fn bare(answers: &[u8]) -> Result<Self, Failure> {
+    /// Starts a bare server that gives these answers.
+    pub(crate) async fn bare(answers: &[u8], protocol: Protocol) -> Result<Self, Failure> {
         let port = free_port()?;
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("answers");
@@ -109,6 +110,9 @@ impl Served {
             .arg(&file)
             .arg(port.to_string())
             .stdout(Stdio::null());
+        if protocol == Protocol::Grpc {
+            command.arg("--bare-grpc");
+        }
         Self::ready(command, port, folder).await
     }
 

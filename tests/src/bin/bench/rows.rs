@@ -7,11 +7,11 @@ use nacrite_tests::{
         beat, content, grpc_list, grpc_publish, grpc_read_config, grpc_register, list, publish_one,
         publish_some, read_config, register,
     },
-    way::{Protocol, Way},
+    way::{self, Protocol},
 };
 
 use crate::{
-    Effort, Failure, Peer, bare,
+    Effort, Failure, Peer, bare, bare_grpc,
     load::{Connections, Make, Run, once_each},
     process::{Served, cpu},
     table::{Line, Measured, Target as Aim},
@@ -164,15 +164,19 @@ struct Target {
 }
 
 impl Target {
-    async fn open(
-        address: SocketAddr,
-        pid: Option<u32>,
-        row: &Row,
-        protocol: Protocol,
-    ) -> Result<Self, Failure> {
+    async fn open(address: SocketAddr, pid: Option<u32>, row: &Row) -> Result<Self, Failure> {
         Ok(Self {
-            connections: Connections::open(address, protocol, row.connections).await?,
+            connections: Connections::open(address, row.protocol, row.connections).await?,
             pid,
+            best: None,
+        })
+    }
+
+    async fn bare(bare: &Served, row: &Row) -> Result<Self, Failure> {
+        let (address, count) = (bare.address, row.connections);
+        Ok(Self {
+            connections: Connections::open_bare(address, row.protocol, count).await?,
+            pid: Some(bare.pid()),
             best: None,
         })
     }
@@ -225,33 +229,27 @@ pub(crate) async fn measure(
     if let Some(peer) = peer {
         prepare(row, peer.address).await?;
     }
-    let mut targets =
-        vec![Target::open(served.address, Some(served.pid()), row, row.protocol).await?];
-    // Over gRPC there is nothing bare to compare with: who frames and multiplexes is no longer that.
+    let mut targets = vec![Target::open(served.address, Some(served.pid()), row).await?];
     let bare = match row.protocol {
         Protocol::Http => {
             let taken = Wire::open(served.address).await?.take(&first).await?;
             if taken.status != 200 {
                 return Err(format!("answered {}", taken.status).into());
             }
-            Some(Served::bare(&bare::answers(&taken)).await?)
+            Served::bare(&bare::answers(&taken), row.protocol).await?
         }
         Protocol::Grpc => {
-            let status = Way::open(Protocol::Grpc, served.address)
-                .await?
-                .ask(&first)
-                .await?;
+            let answer = bare_grpc::answer(served.address, &first).await?;
+            let status = way::status(&answer);
             if status != 200 {
                 return Err(format!("answered {status}").into());
             }
-            None
+            Served::bare(&answer, row.protocol).await?
         }
     };
-    if let Some(bare) = &bare {
-        targets.push(Target::open(bare.address, Some(bare.pid()), row, Protocol::Http).await?);
-    }
+    targets.push(Target::bare(&bare, row).await?);
     if let Some(peer) = peer {
-        targets.push(Target::open(peer.address, peer.pid, row, row.protocol).await?);
+        targets.push(Target::open(peer.address, peer.pid, row).await?);
     }
     for target in &mut targets {
         target.run(effort.time / 4, &make).await?;
@@ -269,7 +267,7 @@ pub(crate) async fn measure(
         name: row.name,
         connections: row.connections,
         ours,
-        bare: bare.and_then(|_| best.next()),
+        bare: best.next(),
         peer: best.next(),
         target: row.target,
     };
@@ -291,7 +289,7 @@ pub(crate) async fn compare(
     for served in servers {
         prepare(row, served.address).await?;
         let pid = Some(served.pid());
-        targets.push(Target::open(served.address, pid, row, row.protocol).await?);
+        targets.push(Target::open(served.address, pid, row).await?);
     }
     for target in &mut targets {
         target.run(effort.time / 4, &make).await?;
