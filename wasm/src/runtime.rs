@@ -15,6 +15,7 @@ static ALLOCATOR: Counted = Counted;
 /// Bytes that are allocated.
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 
+#[cfg(feature = "engine")]
 /// Bytes that are allocated now.
 pub(crate) fn live() -> usize {
     LIVE.load(Relaxed)
