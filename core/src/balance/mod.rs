@@ -19,6 +19,7 @@
 
 mod balancer;
 pub mod candidate;
+mod document;
 pub mod hash;
 mod live;
 pub mod names;
@@ -38,7 +39,7 @@ pub use balancer::{Balancer, Pick};
 pub use candidate::{Candidate, Flags};
 pub use live::Live;
 pub use names::RuleName;
-pub use policy::{Mode, Policy, PolicyError};
+pub use policy::{Mode, PluginConfig, Policy, PolicyError};
 pub use query::{Context, NoPick};
 pub use report::{Outcome, Report, Ticket};
 pub use rng::{Rng, SplitMix64, Xoshiro256};

@@ -3,6 +3,7 @@
 //! It is a JSON document whose fields all have defaults; an unknown field or a value out of range is an error
 //! with the field's path, never ignored.
 
+use super::document::{self, Read, Reader, Wrong, is_named};
 use super::names::{RuleName, UnknownRule};
 use super::stats::Breaker;
 use alloc::collections::BTreeMap;
@@ -45,6 +46,58 @@ pub enum Tie {
     Random,
 }
 
+/// Words of a document for the values of an enum.
+macro_rules! words {
+    ($name:ident { $($word:literal => $value:ident,)* }) => {
+        impl Read for $name {
+            fn read(reader: &mut Reader<'_>) -> Result<Self, Wrong> {
+                match reader.string()?.as_str() {
+                    $($word => Ok(Self::$value),)*
+                    _ => Err(Wrong::new(concat!("it must be one of" $(, " ", $word)*))),
+                }
+            }
+        }
+    };
+}
+
+words! { Mode { "safe" => Safe, "exact" => Exact, } }
+words! { Switch { "auto" => Auto, "on" => On, "off" => Off, } }
+words! { Tie { "first" => First, "random" => Random, } }
+
+impl Read for Breaker {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Wrong> {
+        let mut breaker = Self::default();
+        reader.object(&mut |reader, key| {
+            let field = match key {
+                "threshold" => &mut breaker.threshold,
+                "factorS" => &mut breaker.factor_s,
+                "maxS" => &mut breaker.max_s,
+                _ => return Err(Wrong::new("unknown field")),
+            };
+            *field = u32::read(reader)?;
+            Ok(())
+        })?;
+        Ok(breaker)
+    }
+}
+
+/// Configuration of a plugin, any JSON; none where there are no plugins.
+#[cfg(feature = "node")]
+pub type PluginConfig = Option<serde_json::Value>;
+/// Configuration of a plugin: the rules alone run none.
+#[cfg(not(feature = "node"))]
+pub type PluginConfig = ();
+
+#[cfg(feature = "node")]
+fn is_left_out(config: &PluginConfig) -> bool {
+    config.is_none()
+}
+
+#[cfg(not(feature = "node"))]
+fn is_left_out((): &PluginConfig) -> bool {
+    true
+}
+
 macro_rules! section {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident : $kind:ty = $default:expr,)* }) => {
         $(#[$doc])*
@@ -57,6 +110,20 @@ macro_rules! section {
         impl Default for $name {
             fn default() -> Self {
                 Self { $($field: $default,)* }
+            }
+        }
+
+        impl Read for $name {
+            fn read(reader: &mut Reader<'_>) -> Result<Self, Wrong> {
+                let mut section = Self::default();
+                reader.object(&mut |reader, key| {
+                    $(if is_named(key, stringify!($field)) {
+                        section.$field = Read::read(reader)?;
+                        return Ok(());
+                    })*
+                    Err(Wrong::new("unknown field"))
+                })?;
+                Ok(section)
             }
         }
     };
@@ -225,6 +292,9 @@ section! {
         mode: Mode = Mode::Safe,
         /// Rule inside `retry` and `locality-weighted`; rule that answers for a plugin that does not.
         sub_rule: String = "round-robin".to_string(),
+        /// Configuration of the plugin that the rule is.
+        #[serde(skip_serializing_if = "is_left_out")]
+        config: PluginConfig = PluginConfig::default(),
         /// Own zone of the caller.
         zone: Option<String> = None,
         /// Own Nacos cluster of the caller.
@@ -334,8 +404,14 @@ impl Policy {
     /// # Errors
     /// [`PolicyError`] with the field and what it may be.
     pub fn from_json(text: &[u8]) -> Result<Self, PolicyError> {
-        let policy: Self =
-            serde_json::from_slice(text).map_err(|why| PolicyError::Malformed(why.to_string()))?;
+        let policy: Self = document::read(text).map_err(|wrong| {
+            let Wrong { path, why } = wrong;
+            PolicyError::Malformed(if path.is_empty() {
+                why
+            } else {
+                [path.as_str(), ": ", why.as_str()].concat()
+            })
+        })?;
         policy.validate()?;
         Ok(policy)
     }

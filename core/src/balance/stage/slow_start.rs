@@ -13,7 +13,10 @@ pub(crate) fn factor(slow: &SlowStart, age_ms: u64) -> f64 {
         return 1.0;
     }
     let grown = age_ms.max(1000) as f64 / slow.window_ms as f64;
-    libm::pow(grown, 1.0 / slow.aggression).clamp(slow.min_share, 1.0)
+    // Not `clamp`, whose panic writes floats: 17 kB of a module.
+    libm::pow(grown, 1.0 / slow.aggression)
+        .max(slow.min_share)
+        .min(1.0)
 }
 
 /// Asks the rule until a member is let through. `sticky`: the rule gives the same answer until a member is out of its sight, and a
