@@ -31,6 +31,8 @@ pub mod node;
 #[cfg(feature = "node")]
 pub mod planted;
 #[cfg(feature = "node")]
+pub mod plugins;
+#[cfg(feature = "node")]
 pub mod policies;
 #[cfg(feature = "node")]
 pub mod push;

@@ -22,6 +22,7 @@ use crate::{
         op::Op,
         reply::{Answered, Refusal, Reply},
     },
+    plugins::Plugins,
     view::Delta,
 };
 
@@ -144,7 +145,7 @@ impl Policies {
     }
 
     /// Proposes [`Op::PutPolicy`] and [`Op::RemovePolicy`]. The document was checked by who made the operation.
-    pub fn request(&mut self, turn: Turn<'_>, op: Op) -> Step {
+    pub fn request(&mut self, turn: Turn<'_>, op: Op, plugins: &Plugins) -> Step {
         let (scope, document, plugin, expected) = match op {
             Op::PutPolicy {
                 scope,
@@ -156,6 +157,11 @@ impl Policies {
                     let text = alloc::format!("a policy is at most {MAX_DOCUMENT} bytes");
                     return Err(Refusal::Illegal(text)).into();
                 }
+                if let Some(plugin) = &plugin
+                    && let Err(refusal) = plugins.check(plugin)
+                {
+                    return Err(refusal).into();
+                }
                 let new = self.get(&scope).is_none();
                 if new && self.len() >= MAX_POLICIES {
                     return Err(Refusal::LimitReached("max policies".into())).into();
@@ -165,14 +171,27 @@ impl Policies {
             Op::RemovePolicy { scope, expected } => (scope, None, None, expected),
             _ => return Err(Refusal::Illegal("no operation on policies".into())).into(),
         };
-        Step::Propose(Command::SetPolicy {
-            scope,
-            document,
-            plugin,
-            expected,
-            user: turn.origin.user.clone(),
-            ip: turn.origin.ip.clone(),
-            stamp: turn.stamp,
+        let (user, ip) = (turn.origin.user.clone(), turn.origin.ip.clone());
+        let stamp = turn.stamp;
+        Step::Propose(match (document, plugin) {
+            (Some(document), Some(plugin)) => Command::SetPluginPolicy {
+                scope,
+                document,
+                plugin,
+                expected,
+                user,
+                ip,
+                stamp,
+            },
+            (document, plugin) => Command::SetPolicy {
+                scope,
+                document,
+                plugin,
+                expected,
+                user,
+                ip,
+                stamp,
+            },
         })
     }
 
@@ -181,17 +200,35 @@ impl Policies {
     /// # Errors
     /// [`Refusal::PolicyConflict`]; commands of other modules are refused and change nothing.
     pub fn apply(&mut self, index: u64, command: Command, rows: &mut Vec<RowWrite>) -> Answered {
-        let Command::SetPolicy {
-            scope,
-            document,
-            plugin,
-            expected,
-            user,
-            ip,
-            stamp,
-        } = command
-        else {
-            return Err(Refusal::Illegal("no command on policies".into()));
+        let (scope, document, plugin, expected, user, ip, stamp) = match command {
+            Command::SetPolicy {
+                scope,
+                document,
+                plugin,
+                expected,
+                user,
+                ip,
+                stamp,
+            } => (scope, document, plugin, expected, user, ip, stamp),
+            // That the plugin is published, the node has seen.
+            Command::SetPluginPolicy {
+                scope,
+                document,
+                plugin,
+                expected,
+                user,
+                ip,
+                stamp,
+            } => (
+                scope,
+                Some(document),
+                Some(plugin),
+                expected,
+                user,
+                ip,
+                stamp,
+            ),
+            _ => return Err(Refusal::Illegal("no command on policies".into())),
         };
         let current = self.get(&scope).map_or(0, |item| item.revision);
         if expected.is_some_and(|expected| expected != current) {
@@ -304,6 +341,15 @@ impl Policies {
     pub fn get(&self, scope: &PolicyScope) -> Option<&PolicyItem> {
         let newest = &self.records.get(scope)?.newest;
         newest.document.is_some().then_some(newest)
+    }
+
+    /// The policies in force whose rule is this plugin.
+    pub fn naming(&self, plugin: &str) -> impl Iterator<Item = (&PolicyScope, &PolicyPlugin)> {
+        let named = self.records.iter().filter_map(|(scope, record)| {
+            let in_force = record.newest.document.is_some();
+            Some((scope, record.newest.plugin.as_ref().filter(|_| in_force)?))
+        });
+        named.filter(move |(_, of)| &*of.name == plugin)
     }
 
     /// How many are in force.

@@ -37,6 +37,8 @@ pub struct Call<'a> {
     pub form_too_large: bool,
     /// Address of the caller: first of `X-Forwarded-For`, else `X-Real-IP`, else the socket's.
     pub ip: &'a str,
+    /// Whether the caller showed the token that only who runs this server has.
+    pub operator: bool,
     /// The read side.
     pub view: &'a dyn Reading,
     /// The time.
@@ -71,6 +73,8 @@ pub struct ServerFacts {
     pub standalone: bool,
     /// Largest content, characters.
     pub max_content: usize,
+    /// Largest plugin, bytes.
+    pub max_plugin: usize,
     /// Whether quotas are enforced.
     pub capacity_check: bool,
     /// Default quotas: cluster, group, namespace.

@@ -36,6 +36,6 @@ pub use call::{Args, Call, FormPart, ServerFacts};
 pub use clients::ClientRequest;
 pub use fault::{Area, Fault, Telling, code_text, container, refused};
 pub use metadata::{parse_instances, parse_metadata};
-pub use plan::{Contents, Look, Plan, RowsQuery, Then};
+pub use plan::{Contents, Examined, Look, Plan, RowsQuery, Then};
 pub use route::{Check, Class, Compat, Generation, Kind, Method, Param, Right, Route};
 pub use routes::{Routes, grouped_service};

@@ -1,6 +1,6 @@
 //! What a host does to answer a request, step by step.
 
-use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 
 use super::{answer::Answer, clients::ClientRequest};
 use crate::{
@@ -54,8 +54,26 @@ pub enum Plan<A = Answer> {
         /// What then, with the JSON of the answers that came in time, in no order.
         then: Then<Vec<Vec<u8>>, A>,
     },
+    /// Try a load-balancing plugin: whether it is a module within the limits that does what the ABI asks of it.
+    Examine {
+        /// The module.
+        module: Vec<u8>,
+        /// The configuration that it is tried with, JSON.
+        config: String,
+        /// What then.
+        then: Then<Examined, A>,
+    },
     /// Go on with a closure of the host's choosing a thread for: work that is long for an I/O thread.
     Long(Look<A>),
+}
+
+/// What came of [`Plan::Examine`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Examined {
+    /// The module, as it was given.
+    pub module: Vec<u8>,
+    /// Why it is refused, if it is.
+    pub verdict: Result<(), String>,
 }
 
 /// Rows to read.

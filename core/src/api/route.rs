@@ -78,6 +78,8 @@ pub enum Right {
     WriteAi,
     /// Administrators'.
     Admin,
+    /// Whoever has this server's token ([`Call::operator`](super::Call)); asked for already.
+    Operator,
 }
 
 /// What a parameter is, as the reference declares it.

@@ -9,7 +9,7 @@ use super::{
     check,
     fault::{Area, Fault, Telling},
     plan::Plan,
-    route::{Class, Compat, Generation, Method, Route},
+    route::{Class, Compat, Generation, Method, Right, Route},
 };
 use crate::model::split_grouped;
 
@@ -103,6 +103,7 @@ impl Routes {
             return Plan::Answer(not_found(call, &path, naming, &found));
         };
         let answered = refused_by_class(route, call)
+            .or_else(|| refused_by_right(route, call))
             .or_else(|| if naming { misnamed(call) } else { None })
             .or_else(|| check::fault(route.check, route.area, call))
             .map_or_else(
@@ -243,6 +244,14 @@ fn refused_by_class(route: &Route, call: &Call<'_>) -> Option<Fault> {
     Some(Fault::Container {
         status: 410,
         message,
+    })
+}
+
+/// Until users exist, only what needs the server's token is asked for a right.
+fn refused_by_right(route: &Route, call: &Call<'_>) -> Option<Fault> {
+    (route.right == Right::Operator && !call.operator).then(|| {
+        let why = "the header nacrite-token must carry what is in admin.token of the server's data folder";
+        Fault::detail(403, 10_001, why)
     })
 }
 

@@ -58,6 +58,7 @@ pub(crate) fn facts(compat: Compat) -> ServerFacts {
         port: 8848,
         standalone: true,
         max_content: 10_485_760,
+        max_plugin: 1 << 20,
         capacity_check: false,
         quotas: [100_000, 200, 200],
         max_size: 102_400,
@@ -95,6 +96,7 @@ pub(crate) fn plan(
         parts: &[],
         form_too_large: false,
         ip: "127.0.0.1",
+        operator: false,
         view,
         now: Now {
             mono: 0,

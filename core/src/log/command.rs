@@ -10,6 +10,7 @@ use crate::model::{
     ServiceMetadata, Weight,
 };
 use crate::node::op::{CapacityChange, CapacityOf, Publish};
+use crate::plugins::PluginModule;
 use crate::policies::{PolicyPlugin, PolicyScope};
 
 /// A durable change. Decided in `apply`, whose outcome is the reply. The enum only grows at its end.
@@ -206,6 +207,36 @@ pub enum Command {
         /// Leader's stamp.
         stamp: u64,
     },
+    /// Publish a plugin, or remove it; the module's bytes are those of the entry.
+    SetPlugin {
+        /// Its name.
+        name: Arc<str>,
+        /// The module, accepted; none removes.
+        module: Option<PluginModule>,
+        /// Who, for the history.
+        user: Arc<str>,
+        /// From where, for the history.
+        ip: Arc<str>,
+        /// Leader's stamp.
+        stamp: u64,
+    },
+    /// Set a load-balancing policy whose rule is a plugin, if that is published.
+    SetPluginPolicy {
+        /// For what.
+        scope: PolicyScope,
+        /// The document, JSON, checked.
+        document: Arc<str>,
+        /// The plugin that its rule is.
+        plugin: PolicyPlugin,
+        /// Only if this is the revision in force (0: none is).
+        expected: Option<u64>,
+        /// Who, for the history.
+        user: Arc<str>,
+        /// From where, for the history.
+        ip: Arc<str>,
+        /// Leader's stamp.
+        stamp: u64,
+    },
 }
 
 /// A change of one persistent instance's health.
@@ -287,7 +318,9 @@ impl Command {
             | Self::CreateNamespace { stamp, .. }
             | Self::UpdateNamespace { stamp, .. }
             | Self::Lock { stamp, .. }
-            | Self::SetPolicy { stamp, .. } => Some(*stamp),
+            | Self::SetPolicy { stamp, .. }
+            | Self::SetPlugin { stamp, .. }
+            | Self::SetPluginPolicy { stamp, .. } => Some(*stamp),
             _ => None,
         }
     }

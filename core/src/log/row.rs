@@ -34,11 +34,13 @@ pub enum Table {
     Policy = 11,
     /// Versions of policies by (scope, log index). Not restored into the core.
     PolicyVersion = 12,
+    /// Versions of plugins by (name, log index).
+    Plugin = 13,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Config,
         Self::History,
         Self::HistoryTime,
@@ -51,6 +53,7 @@ impl Table {
         Self::Lock,
         Self::Policy,
         Self::PolicyVersion,
+        Self::Plugin,
     ];
 
     /// The table of that number.

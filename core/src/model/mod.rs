@@ -4,11 +4,13 @@
 //! the rules without which a value has no meaning.
 
 mod config;
+mod digest;
 mod instance;
 mod names;
 mod service;
 
 pub use config::{ConfigItem, ConfigType, ConfigVersion, ContentRef, GrayItem, GrayRule, Md5};
+pub use digest::Sha256;
 pub use instance::{BeatTimes, Instance, InstanceKey, Metadata, OperatorMetadata, Weight};
 pub use names::{
     ConfigKey, DEFAULT_CLUSTER, DEFAULT_GROUP, DEFAULT_NAMESPACE, ServiceKey, split_grouped,

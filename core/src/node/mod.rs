@@ -44,6 +44,7 @@ use crate::{
     log::{Command, Row, RowWrite, Table},
     namespaces::Namespaces,
     naming::Naming,
+    plugins::Plugins,
     policies::Policies,
     push::{Push, PushLimits},
     view::Delta,
@@ -54,7 +55,7 @@ pub const SCHEMA: u32 = 2;
 
 /// Number of what a node's state holds, grown with it: an engine takes over from one of its own number or an older one,
 /// since a newer one's state holds what it does not know.
-pub const STATE: u32 = 1;
+pub const STATE: u32 = 2;
 
 /// While requests are refused, how often the silence of UDP subscribers is excused, milliseconds: more often than any
 /// of them can time out.
@@ -87,6 +88,7 @@ pub struct Node {
     namespaces: Namespaces,
     locks: Locks,
     policies: Policies,
+    plugins: Plugins,
     watchers: Watchers,
     push: Push,
     lateness: Lateness,
@@ -124,6 +126,7 @@ impl Node {
             namespaces: Namespaces::new(settings.max_namespaces),
             locks: Locks::new(settings.max_locks),
             policies: Policies::new(),
+            plugins: Plugins::new(),
             watchers: Watchers::new(settings.watch),
             push: Push::new(settings.push.clone()),
             lateness: Lateness::default(),
@@ -311,7 +314,12 @@ impl Node {
                 self.namespaces.request(turn, op, &mut || draw(random))
             }
             Op::Lock { .. } => self.locks.request(turn, op),
-            Op::PutPolicy { .. } | Op::RemovePolicy { .. } => self.policies.request(turn, op),
+            Op::PutPolicy { .. } | Op::RemovePolicy { .. } => {
+                self.policies.request(turn, op, &self.plugins)
+            }
+            Op::PutPlugin { .. } | Op::RemovePlugin { .. } => {
+                self.plugins.request(turn, op, &self.policies)
+            }
             Op::FuzzyWatch {
                 config,
                 pattern,
@@ -407,6 +415,11 @@ impl Node {
             | Command::DeleteNamespace { .. } => self.namespaces.apply(command, rows),
             Command::Lock { .. } => self.locks.apply(command, rows),
             Command::SetPolicy { .. } => self.policies.apply(index, command, rows),
+            Command::SetPluginPolicy { ref plugin, .. } => {
+                self.plugins.check(plugin)?;
+                self.policies.apply(index, command, rows)
+            }
+            Command::SetPlugin { .. } => self.plugins.apply(index, command, &self.policies, rows),
             Command::CreateService { .. }
             | Command::UpdateService { .. }
             | Command::DeleteService { .. }
@@ -431,6 +444,7 @@ impl Node {
             }
             Table::Lock => self.locks.restore(row),
             Table::Policy => self.policies.restore(row),
+            Table::Plugin => self.plugins.restore(row),
             Table::History | Table::HistoryTime | Table::PolicyVersion => Ok(()),
         };
         if let Err(error) = restored {
@@ -447,7 +461,9 @@ impl Node {
         let modified = versions.map(|version| version.modified);
         let quotas = self.configs.capacities().map(|(_, item)| item.modified);
         let newest = modified.chain(quotas).max().unwrap_or_default();
-        newest.max(self.policies.newest_stamp())
+        newest
+            .max(self.policies.newest_stamp())
+            .max(self.plugins.newest_stamp())
     }
 
     fn tick(&mut self) {
@@ -503,6 +519,17 @@ impl Node {
         );
         self.first
             .extend(self.namespaces.take_deltas().into_iter().map(Output::View));
+        for delta in self.plugins.take_deltas() {
+            if let Delta::Plugin { name, .. } = &delta {
+                // Policies that name no version follow the newest.
+                let follow = self
+                    .policies
+                    .naming(name)
+                    .filter(|(_, p)| p.digest.is_empty());
+                follow.for_each(|(scope, _)| self.push.policy_changed(scope, now));
+            }
+            self.first.push_back(Output::View(delta));
+        }
         for delta in self.policies.take_deltas() {
             if let Delta::Policy { scope, .. } = &delta {
                 self.push.policy_changed(scope, now);

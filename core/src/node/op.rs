@@ -9,6 +9,7 @@ use crate::model::{
     ClusterMetadata, ConfigKey, ConfigType, ContentRef, Instance, InstanceKey, Md5, Metadata,
     ServiceKey, ServiceMetadata, Weight,
 };
+use crate::plugins::PluginModule;
 use crate::policies::{PolicyPlugin, PolicyScope};
 
 /// A write, a subscription, a poll or a question. The enum only grows at its end; a test pins the discriminants.
@@ -279,6 +280,19 @@ pub enum Op {
         key: ConfigKey,
         /// Log index of its content.
         revision: u64,
+    },
+    // --- load-balancing plugins ---
+    /// Publish a plugin's module, which was accepted; its bytes go with the operation.
+    PutPlugin {
+        /// Its name.
+        name: Arc<str>,
+        /// Digest, MD5 and length of the bytes.
+        module: PluginModule,
+    },
+    /// Remove a plugin; one that is not there is no error.
+    RemovePlugin {
+        /// Its name.
+        name: Arc<str>,
     },
 }
 

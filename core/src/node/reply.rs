@@ -74,6 +74,8 @@ pub enum Reply {
     Policy(u64),
     /// A random UUID of version 4.
     Uuid(Arc<str>),
+    /// A plugin was published or removed; the revision of that, 0 if there was nothing to remove.
+    Plugin(u64),
 }
 
 /// Why a request is refused: what the caller did. How each generation of the API says so is [`crate::api`]'s.

@@ -16,6 +16,7 @@ use crate::{
     log::Decode,
     namespaces::Namespaces,
     naming::Naming,
+    plugins::Plugins,
     policies::Policies,
     push::Push,
 };
@@ -121,7 +122,9 @@ impl Node {
             },
         };
         let bytes = SCHEMA.to_le_bytes().to_vec();
-        postcard::to_extend(&parts, bytes).expect("a vector takes any value that can be serialised")
+        postcard::to_extend(&parts, bytes)
+            .and_then(|bytes| postcard::to_extend(&self.plugins.snapshot(), bytes))
+            .expect("a vector takes any value that can be serialised")
     }
 
     /// How much each part keeps: bytes of what would be written of it, and entries of what would not.
@@ -150,6 +153,13 @@ impl Node {
             return Err(Damaged::Schema(schema));
         }
         let (parts, rest): (Parts, &[u8]) = postcard::take_from_bytes(rest)?;
+        // State 1 ends here.
+        let (plugins, rest) = if rest.is_empty() {
+            (Plugins::new(), rest)
+        } else {
+            let (plugins, rest): (Vec<u8>, &[u8]) = postcard::take_from_bytes(rest)?;
+            (Plugins::from_snapshot(&plugins)?, rest)
+        };
         if !rest.is_empty() {
             return Err(Damaged::Malformed);
         }
@@ -162,6 +172,7 @@ impl Node {
             namespaces: Namespaces::from_snapshot(&parts.namespaces)?,
             locks: Locks::from_snapshot(&parts.locks)?,
             policies: Policies::from_snapshot(&parts.policies)?,
+            plugins,
             push: Push::from_snapshot(&parts.push)?,
             lateness: own.lateness,
             pending: own.pending,

@@ -538,6 +538,7 @@ fn views(outputs: &[Output]) -> BTreeMap<String, String> {
             Delta::Namespace { id, item } => (format!("namespace {id}"), format!("{item:?}")),
             Delta::Capacity { of, item } => (format!("capacity {of:?}"), format!("{item:?}")),
             Delta::Policy { scope, item } => (format!("policy {scope:?}"), format!("{item:?}")),
+            Delta::Plugin { name, versions } => (format!("plugin {name}"), format!("{versions:?}")),
             Delta::Switches(switches) => (String::from("switches"), format!("{switches:?}")),
         };
         all.insert(about, what);

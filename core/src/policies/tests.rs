@@ -154,19 +154,19 @@ fn what_is_too_much_is_refused_before_it_is_proposed() {
         plugin: None,
         expected: None,
     };
-    let mut world = World::default();
+    let (mut world, none) = (World::default(), Plugins::new());
     let long = world
         .policies
-        .request(turn, put(service("s"), MAX_DOCUMENT + 1));
+        .request(turn, put(service("s"), MAX_DOCUMENT + 1), &none);
     assert!(matches!(long, Step::Done(Err(Refusal::Illegal(_)))));
     for n in 0..MAX_POLICIES {
         world
             .apply(set(&service(&format!("s{n}")), Some("{}"), None))
             .unwrap();
     }
-    let new = world.policies.request(turn, put(service("new"), 2));
+    let new = world.policies.request(turn, put(service("new"), 2), &none);
     assert!(matches!(new, Step::Done(Err(Refusal::LimitReached(_)))));
-    let known = world.policies.request(turn, put(service("s1"), 2));
+    let known = world.policies.request(turn, put(service("s1"), 2), &none);
     assert!(matches!(known, Step::Propose(_)));
 }
 

@@ -25,6 +25,7 @@ use alloc::{
 use serde::{Deserialize, Serialize};
 
 pub use fuzzy::EachKey;
+pub use pattern::Pattern;
 
 use self::{
     fuzzy::Fuzzy,

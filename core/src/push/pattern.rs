@@ -9,7 +9,7 @@ use crate::model::DEFAULT_NAMESPACE;
 /// `namespace>>group>>resource`. The namespace matches exactly (a watch never crosses namespaces); the other two
 /// match exactly, or with `*` alone or at their ends. A `*` in the middle is a plain character.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Pattern {
+pub struct Pattern {
     namespace: Arc<str>,
     group: Part,
     resource: Part,
@@ -26,7 +26,8 @@ enum Part {
 
 impl Pattern {
     /// Reads a pattern; without its two `>>` it is none.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let (namespace, rest) = text.split_once(">>")?;
         let (group, resource) = rest.split_once(">>")?;
         let namespace = if namespace.trim().is_empty() {
@@ -42,7 +43,8 @@ impl Pattern {
     }
 
     /// Whether a service or config is among those watched.
-    pub(super) fn matches(&self, namespace: &str, group: &str, resource: &str) -> bool {
+    #[must_use]
+    pub fn matches(&self, namespace: &str, group: &str, resource: &str) -> bool {
         *self.namespace == *namespace
             && self.group.matches(group)
             && self.resource.matches(resource)

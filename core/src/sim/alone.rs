@@ -5,7 +5,7 @@ use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 
 use super::{Arrival, Member, Solo, SoloView, Work};
 use crate::{
-    api::{Answer, Plan, RowsQuery, Then},
+    api::{Answer, Examined, Plan, RowsQuery, Then},
     log::Row,
     node::{
         Node, NodeSettings,
@@ -206,6 +206,15 @@ impl Alone {
             }
             // It has no clients on gRPC that could be asked.
             Plan::Clients { then, .. } => then(Vec::new(), self.solo.view()),
+            // It runs no modules: what is none is refused, the others pass.
+            Plan::Examine { module, then, .. } => {
+                let verdict = if module.starts_with(b"\0asm") {
+                    Ok(())
+                } else {
+                    Err("no module".into())
+                };
+                then(Examined { module, verdict }, self.solo.view())
+            }
             Plan::Long(look) => look(self.solo.view()),
         })
     }

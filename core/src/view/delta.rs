@@ -8,6 +8,7 @@ use crate::{
     model::{ConfigItem, ConfigKey, Instance, InstanceKey, ServiceKey, ServiceMetadata},
     naming::Switches,
     node::op::CapacityOf,
+    plugins::PluginItem,
     policies::{PolicyItem, PolicyScope},
 };
 
@@ -52,6 +53,13 @@ pub enum Delta {
         scope: PolicyScope,
         /// Its newest version.
         item: Option<Arc<PolicyItem>>,
+    },
+    /// A plugin; none if nothing is left of it.
+    Plugin {
+        /// Its name.
+        name: Arc<str>,
+        /// Its versions, the oldest first.
+        versions: Option<Arc<[PluginItem]>>,
     },
 }
 

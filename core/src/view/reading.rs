@@ -12,6 +12,7 @@ use crate::{
     model::{ConfigItem, ConfigKey, ConfigType, ServiceKey},
     naming::{Labels, Switches},
     node::op::CapacityOf,
+    plugins::PluginItem,
     policies::{PolicyItem, PolicyScope},
 };
 
@@ -117,6 +118,10 @@ pub trait Reading {
         offset: usize,
         limit: usize,
     ) -> Page<(PolicyScope, Arc<PolicyItem>)>;
+    /// Versions of a plugin, the oldest first; the last may be its removal.
+    fn plugin(&self, name: &str) -> Option<Arc<[PluginItem]>>;
+    /// Plugins that are published, in the order of their names.
+    fn plugins(&self, offset: usize, limit: usize) -> Page<(Arc<str>, Arc<[PluginItem]>)>;
     /// Labels of addresses.
     fn labels(&self) -> Arc<Labels>;
 }
@@ -386,6 +391,23 @@ impl<S: Shards> Reading for S {
             let total = s.policies.keys().filter(|scope| meant(scope)).count();
             let items = s.policies.iter().filter(|(scope, _)| meant(scope));
             let items = items.skip(offset).take(limit);
+            Page {
+                total,
+                items: items.map(|(k, v)| (k.clone(), v.clone())).collect(),
+            }
+        })
+    }
+
+    fn plugin(&self, name: &str) -> Option<Arc<[PluginItem]>> {
+        self.settled(|s| s.plugins.get(name).cloned())
+    }
+
+    fn plugins(&self, offset: usize, limit: usize) -> Page<(Arc<str>, Arc<[PluginItem]>)> {
+        self.settled(|s| {
+            let published = |all: &[PluginItem]| all.last().is_some_and(|i| i.module.is_some());
+            let mut found = s.plugins.iter().filter(|(_, all)| published(all));
+            let total = found.clone().count();
+            let items = found.by_ref().skip(offset).take(limit);
             Page {
                 total,
                 items: items.map(|(k, v)| (k.clone(), v.clone())).collect(),

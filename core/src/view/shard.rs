@@ -10,6 +10,7 @@ use crate::{
     model::{ConfigItem, ConfigKey, ServiceKey},
     naming::{Labels, Switches},
     node::op::CapacityOf,
+    plugins::PluginItem,
     policies::{PolicyItem, PolicyScope},
 };
 
@@ -32,6 +33,8 @@ pub struct Settled {
     pub(super) capacities: BTreeMap<CapacityOf, CapacityItem>,
     pub(super) switches: Arc<Switches>,
     pub(super) policies: BTreeMap<PolicyScope, Arc<PolicyItem>>,
+    /// Versions by name, the oldest first.
+    pub(super) plugins: BTreeMap<Arc<str>, Arc<[PluginItem]>>,
     /// Labels of addresses, from the config `nacrite.cmdb`; set by the host when that config changes.
     pub labels: Arc<Labels>,
 }
@@ -119,7 +122,8 @@ impl Shard {
             Delta::Namespace { .. }
             | Delta::Capacity { .. }
             | Delta::Switches(_)
-            | Delta::Policy { .. } => {}
+            | Delta::Policy { .. }
+            | Delta::Plugin { .. } => {}
         }
     }
 }
@@ -128,7 +132,7 @@ impl Settled {
     /// Entries of all maps.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.namespaces.len() + self.capacities.len() + self.policies.len()
+        self.namespaces.len() + self.capacities.len() + self.policies.len() + self.plugins.len()
     }
 
     /// Takes over a change of what is kept once; others are not looked at.
@@ -150,6 +154,14 @@ impl Settled {
                 item: Some(item),
             } => drop(self.policies.insert(scope, item)),
             Delta::Policy { scope, item: None } => drop(self.policies.remove(&scope)),
+            Delta::Plugin {
+                name,
+                versions: Some(versions),
+            } => drop(self.plugins.insert(name, versions)),
+            Delta::Plugin {
+                name,
+                versions: None,
+            } => drop(self.plugins.remove(&name)),
             Delta::Service { .. } | Delta::Config { .. } => {}
         }
     }

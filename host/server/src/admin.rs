@@ -1,11 +1,11 @@
-//! The operator's way to the engine: a token in the data folder, and what may be asked with it.
+//! The operator's way to the engine and to plugins: a token in the data folder, and what may be asked with it.
 //!
-//! Only who can read the data folder has the token, and only callers on this machine are listened to: until users and
-//! rights exist, that is who an operator is.
+//! Only who can read the data folder has the token: until users and rights exist, that is who an operator is. About the
+//! engine only callers on this machine are listened to.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,6 +26,9 @@ pub const HEADER: &str = "nacrite-token";
 pub const CORE: &str = "/nacrite/v1/core";
 /// Bytes of a module, at most.
 pub const MOST_MODULE: usize = 32 << 20;
+
+/// Bytes of an answer that are read, at most.
+const MOST_ANSWER: u64 = 1 << 20;
 
 /// Who may ask, and what is done.
 pub struct Admin {
@@ -78,13 +81,19 @@ impl Admin {
             let text = "only callers on the server's own machine are answered here\n";
             return Err((StatusCode::FORBIDDEN, text.to_owned()));
         }
-        let given = headers.get(HEADER).map(http::HeaderValue::as_bytes);
-        if !given.is_some_and(|given| same(given, self.token.as_bytes())) {
+        if !self.knows(headers) {
             let text =
                 format!("the header {HEADER} must carry what is in {FILE} of the data folder\n");
             return Err((StatusCode::UNAUTHORIZED, text));
         }
         Ok(())
+    }
+
+    /// Whether a caller showed the token.
+    #[must_use]
+    pub fn knows(&self, headers: &HeaderMap) -> bool {
+        let given = headers.get(HEADER).map(http::HeaderValue::as_bytes);
+        given.is_some_and(|given| same(given, self.token.as_bytes()))
     }
 
     /// Makes another engine take over: `query` says which (`engine=native`, `wasm` or `back`; else the module in `body`).
@@ -180,8 +189,7 @@ pub struct Ask {
 /// # Errors
 /// It cannot be asked.
 pub fn ask(asked: &Ask) -> Result<(bool, String), String> {
-    let path = asked.data.join(FILE);
-    let token = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let token = token(&asked.data)?;
     let (method, target, body) = match asked.engine.as_deref() {
         None => ("GET", CORE.to_owned(), Vec::new()),
         Some(known @ ("native" | "wasm" | "back")) => {
@@ -193,24 +201,62 @@ pub fn ask(asked: &Ask) -> Result<(bool, String), String> {
             ("POST", format!("{CORE}/swap?name={name}"), body)
         }
     };
-    let failed = |e: io::Error| format!("port {} of this machine: {e}", asked.port);
     let at = SocketAddr::from(([127, 0, 0, 1], asked.port));
-    let mut stream = TcpStream::connect_timeout(&at, Duration::from_secs(5)).map_err(failed)?;
+    let (done, text) = exchange(&at.to_string(), method, &target, &token, &body)?;
+    Ok((done, text.trim_end().to_owned()))
+}
+
+/// The token in a data folder.
+///
+/// # Errors
+/// The folder has none that can be read.
+pub fn token(data: &Path) -> Result<String, String> {
+    let path = data.join(FILE);
+    let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    Ok(text.trim().to_owned())
+}
+
+/// Sends a module with the token to `host:port` and reads the answer: whether its status is 200, and its body. A server
+/// takes its time, at most five minutes.
+///
+/// # Errors
+/// The server cannot be reached, or breaks off; the token cannot be sent.
+pub fn exchange(
+    at: &str,
+    method: &str,
+    target: &str,
+    token: &str,
+    body: &[u8],
+) -> Result<(bool, String), String> {
+    if !token.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err("a token has no spaces and no letters beyond ASCII".to_owned());
+    }
+    let failed = |e: io::Error| format!("{at}: {e}");
+    let reached = at
+        .to_socket_addrs()
+        .map_err(failed)?
+        .find_map(|one| TcpStream::connect_timeout(&one, Duration::from_secs(5)).ok());
+    let mut stream = reached.ok_or_else(|| format!("{at}: nobody answers there"))?;
     let patience = Some(Duration::from_secs(300));
     stream.set_read_timeout(patience).map_err(failed)?;
+    stream.set_write_timeout(patience).map_err(failed)?;
     let head = format!(
-        "{method} {target} HTTP/1.1\r\nHost: {at}\r\n{HEADER}: {}\r\nContent-Type: application/wasm\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        token.trim(),
+        "{method} {target} HTTP/1.1\r\nHost: {at}\r\n{HEADER}: {token}\r\nContent-Type: application/wasm\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).map_err(failed)?;
-    stream.write_all(&body).map_err(failed)?;
+    // Who refuses a body may answer before all of it is sent.
+    let sent = stream.write_all(body);
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).map_err(failed)?;
+    let read = stream.take(MOST_ANSWER).read_to_end(&mut answer);
+    if answer.is_empty() {
+        sent.map_err(failed)?;
+        read.map_err(failed)?;
+    }
     let answer = String::from_utf8_lossy(&answer);
     let (head, text) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let done = head.split(' ').nth(1) == Some("200");
-    Ok((done, text.trim_end().to_owned()))
+    Ok((done, text.to_owned()))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use nacrite_core::{
     log::{Row, Table},
     namespaces::Namespaces,
     naming::Naming,
+    plugins::{Plugins, read_plugin},
     policies::{Policies, read_policy_key, read_policy_version},
 };
 use nacrite_storage::{RowCheck, check, salvage};
@@ -45,6 +46,7 @@ impl RowCheck for CoreRows {
             Table::Namespace => Namespaces::new(0).restore(&row).map_err(said),
             Table::Lock => Locks::new(0).restore(&row).map_err(said),
             Table::Policy => Policies::new().restore(&row).map_err(said),
+            Table::Plugin => Plugins::new().restore(&row).map_err(said),
             Table::PolicyVersion => {
                 let (_, revision) = read_policy_key(key).ok_or("its key is malformed")?;
                 revision.ok_or("its key has no revision")?;
@@ -60,6 +62,7 @@ impl RowCheck for CoreRows {
         match Table::of(table)? {
             Table::Config => Some(ConfigRow::decode(value).ok()?.version.content.md5.0),
             Table::History => Some(HistoryRow::decode(value).ok()?.version.content.md5.0),
+            Table::Plugin => Some(read_plugin(value).ok()?.module?.content.md5.0),
             _ => None,
         }
     }

@@ -9,7 +9,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command as Clap, value_parser};
 use nacrite_core::balance::Mode;
 
 use crate::admin::Ask;
-use crate::plugins::Language;
+use crate::plugins::{Language, Publish};
 use crate::record::replay::Replay;
 use crate::settings::{CONFIG_VARIABLE, KEYS, Settings, SettingsError};
 
@@ -45,6 +45,8 @@ pub enum Command {
         /// Take a module of up to 4 MiB.
         large: bool,
     },
+    /// Hand a plugin to a server.
+    PublishPlugin(Publish),
     /// Ask a running server about its engine, or change it.
     Core(Ask),
     /// Make what was recorded happen again.
@@ -315,6 +317,38 @@ fn balancing() -> [Clap; 2] {
                 .action(ArgAction::SetTrue)
                 .help("Take a module of up to 4 MiB instead of 1 MiB"),
         );
+    let publish = Clap::new("publish")
+        .about("Publish a plugin on a server, which tries it first")
+        .arg(file("file").value_name("WASM").required(true))
+        .arg(
+            Arg::new("name")
+                .long("name")
+                .value_name("NAME")
+                .required(true)
+                .help("Name of the plugin; a policy's rule is wasm:NAME then"),
+        )
+        .arg(
+            Arg::new("server")
+                .long("server")
+                .value_name("URL")
+                .default_value("http://127.0.0.1:8848")
+                .help("The server"),
+        )
+        .arg(Arg::new("token").long("token").value_name("TOKEN").help(
+            "The server's admin token, which is in its data folder (default: read from there)",
+        ))
+        .arg(
+            file("data")
+                .long("data")
+                .value_name("DIR")
+                .default_value("data")
+                .help("The server's data folder, if it is on this machine"),
+        )
+        .arg(
+            config()
+                .default_value("{}")
+                .help("The plugin's configuration, with which the server tries it"),
+        );
     [
         Clap::new("balance")
             .about("Balancing rules")
@@ -323,7 +357,7 @@ fn balancing() -> [Clap; 2] {
         Clap::new("plugin")
             .about("Load-balancing plugins")
             .subcommand_required(true)
-            .subcommands([new, check]),
+            .subcommands([new, check, publish]),
     ]
 }
 
@@ -381,6 +415,14 @@ pub fn parse(
                 folder: path(matches, "folder"),
                 language: Language::of(&text(matches, "lang")),
             },
+            Some(("publish", matches)) => Command::PublishPlugin(Publish {
+                file: path(matches, "file"),
+                name: text(matches, "name"),
+                server: text(matches, "server"),
+                token: matches.get_one::<String>("token").cloned(),
+                data: path(matches, "data"),
+                config: text(matches, "config"),
+            }),
             Some((_, matches)) => Command::CheckPlugin {
                 file: path(matches, "file"),
                 config: text(matches, "config"),
@@ -524,7 +566,18 @@ mod tests {
             large: true,
         };
         assert_eq!(run("nacrite plugin check f --large").unwrap(), check);
+        let publish = Command::PublishPlugin(Publish {
+            file: "f".into(),
+            name: "n".to_owned(),
+            server: "http://127.0.0.1:8848".to_owned(),
+            token: Some("t".to_owned()),
+            data: "data".into(),
+            config: "{}".to_owned(),
+        });
+        let line = "nacrite plugin publish f --name n --token t";
+        assert_eq!(run(line).unwrap(), publish);
         for line in [
+            "nacrite plugin publish f",
             "nacrite plugin",
             "nacrite balance",
             "nacrite balance verify",

@@ -27,6 +27,7 @@ pub(crate) fn facts(settings: &Settings) -> ServerFacts {
         port: settings.server.port,
         standalone: true,
         max_content: settings.config.max_content,
+        max_plugin: settings.plugins.max_module.bytes(),
         capacity_check: capacity.is_capacity_limit_check,
         quotas: [
             capacity.default_cluster_quota,

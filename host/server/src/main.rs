@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         cli::Command::NewPlugin { folder, language } => {
             plugins::new_project(&folder, language).map(|()| true)
         }
+        cli::Command::PublishPlugin(asked) => plugins::publish(&asked),
         cli::Command::CheckPlugin {
             file,
             config,

@@ -8,8 +8,12 @@ use nacrite_core::{
     node::input::Origin,
 };
 use nacrite_storage::{Scan, StateReader};
+use tokio::sync::Semaphore;
 
-use crate::drive::Drive;
+use crate::{drive::Drive, plugins};
+
+/// To try a module takes a core for up to seconds; one is tried at a time.
+static EXAMINING: Semaphore = Semaphore::const_new(1);
 
 /// Why a plan could not be carried out; nothing was changed by the step that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +60,15 @@ pub async fn carry_out<A: Send + 'static>(
             }
             Plan::Clients { ids, request, then } => {
                 then(drive.ask_clients(ids, request).await, &*drive.views)
+            }
+            Plan::Examine {
+                module,
+                config,
+                then,
+            } => {
+                let _turn = EXAMINING.acquire().await;
+                let examined = blocking(move || plugins::examine(module, &config)).await?;
+                then(examined, &*drive.views)
             }
             Plan::Long(work) => {
                 let views = drive.views.clone();

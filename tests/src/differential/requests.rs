@@ -5,13 +5,15 @@ use std::sync::Arc;
 use nacrite_core::{
     model::{
         BeatTimes, ClusterMetadata, ConfigKey, ConfigType, ContentRef, GrayRule, HealthChecker,
-        Instance, InstanceKey, Md5, Metadata, Selector, ServiceKey, ServiceMetadata, Weight,
+        Instance, InstanceKey, Md5, Metadata, Selector, ServiceKey, ServiceMetadata, Sha256,
+        Weight,
     },
     node::{
         input::ConnId,
         op::{CapacityChange, CapacityOf, Op, Publish, Question},
         output::NameForm,
     },
+    plugins::PluginModule,
     policies::{PolicyPlugin, PolicyScope},
 };
 
@@ -69,7 +71,8 @@ impl World {
             820..860 => (conn, self.listen()),
             860..880 => (None, self.of_namespace()),
             880..900 => (None, self.lock()),
-            900..910 => (None, self.of_policy()),
+            900..907 => (None, self.of_policy()),
+            907..910 => (None, self.of_plugin()),
             910..940 => (conn, self.fuzzy()),
             _ => (None, Op::Ask(self.question())),
         }
@@ -557,6 +560,24 @@ impl World {
             kind: text("NACOS_LOCK"),
             acquire,
             expires_ms: [-1, 500, 40_000][self.rng.below(3)],
+        }
+    }
+
+    fn of_plugin(&mut self) -> Op {
+        let name = text("p");
+        if self.rng.per_mille(200) {
+            return Op::RemovePlugin { name };
+        }
+        let bytes = [self.rng.below(3) as u8];
+        let content = ContentRef {
+            index: 0,
+            md5: Md5::of(&bytes),
+            bytes: 1,
+        };
+        let digest = Sha256::of(&bytes);
+        Op::PutPlugin {
+            name,
+            module: PluginModule { digest, content },
         }
     }
 

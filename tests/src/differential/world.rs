@@ -252,7 +252,10 @@ impl World {
                     self.namespaces.remove(id);
                 }
             }
-            Delta::Capacity { .. } | Delta::Switches(_) | Delta::Policy { .. } => {}
+            Delta::Capacity { .. }
+            | Delta::Switches(_)
+            | Delta::Policy { .. }
+            | Delta::Plugin { .. } => {}
         }
     }
 

@@ -15,6 +15,7 @@ use nacrite_core::{
     namespaces::{read_namespace, read_namespace_key},
     naming::{Labels, Switches, select::label_names},
     node::{Node, output::Output},
+    plugins::{read_plugin, read_plugin_key},
     policies::{read_policy_key, read_policy_version},
 };
 
@@ -548,7 +549,7 @@ fn rows(input: &[u8]) -> String {
     let [reader, bytes @ ..] = input else {
         return String::new();
     };
-    let ok = match reader % 13 {
+    let ok = match reader % 15 {
         0 => ConfigRow::decode(bytes)
             .map(|row| drop(row.encode()))
             .is_ok(),
@@ -567,9 +568,11 @@ fn rows(input: &[u8]) -> String {
         9 => read_capacity_key(bytes).is_some(),
         10 => read_namespace_key(bytes).is_some(),
         11 => read_lock_key(bytes).is_some(),
-        _ => read_policy_key(bytes).is_some(),
+        12 => read_policy_key(bytes).is_some(),
+        13 => read_plugin_key(bytes).is_some(),
+        _ => read_plugin(bytes).is_ok(),
     };
-    format!("{} {ok}", reader % 13)
+    format!("{} {ok}", reader % 15)
 }
 
 fn row_seeds() -> Vec<Vec<u8>> {
@@ -577,8 +580,12 @@ fn row_seeds() -> Vec<Vec<u8>> {
     commands().into_iter().for_each(|c| member.commit(c));
     let mut seeds: Vec<Vec<u8>> = Vec::new();
     for (key, value) in member.rows().take(60) {
-        for reader in 0..13_u8 {
-            let bytes = if reader < 6 { value } else { key };
+        for reader in 0..15_u8 {
+            let bytes = if reader < 6 || reader == 14 {
+                value
+            } else {
+                key
+            };
             seeds.push([&[reader], bytes].concat());
         }
     }

@@ -191,14 +191,20 @@ impl PolicyJson {
         }
     }
 
-    /// The policy in force for a service: its own, else its namespace's.
+    /// The policy in force for a service: its own, else its namespace's. Its plugin is of the version in force.
     #[must_use]
     pub fn in_force(view: &dyn Reading, service: &ServiceKey) -> Option<Self> {
         let own = PolicyScope::Service(service.clone());
         let shared = PolicyScope::Namespace(service.namespace.clone());
-        [own, shared]
+        let mut found = [own, shared]
             .iter()
-            .find_map(|scope| Some(Self::of(scope, &*view.policy(scope)?)))
+            .find_map(|scope| Some(Self::of(scope, &*view.policy(scope)?)))?;
+        if let Some(plugin) = found.plugin.as_mut().filter(|p| p.digest.is_empty()) {
+            let versions = view.plugin(&plugin.name);
+            let newest = versions.as_deref().and_then(|all| all.last()?.module);
+            plugin.digest = newest.map_or_else(String::new, |module| module.digest.hex());
+        }
+        Some(found)
     }
 }
 
@@ -278,7 +284,7 @@ fn checked(text: &str, digest: &str) -> Result<(Arc<str>, Option<PolicyPlugin>),
     let plugin = match policy.rule() {
         Ok(RuleName::Plugin(name)) => Some(PolicyPlugin {
             name: name.into(),
-            digest: digest.into(),
+            digest: digest.to_ascii_lowercase().into(),
         }),
         _ => None,
     };

@@ -180,6 +180,7 @@ impl Member {
             parts: &[],
             form_too_large: too_large,
             ip: "127.0.0.1",
+            operator: false,
             view: self.alone.view(),
             now: self.alone.now(),
             server: &facts,

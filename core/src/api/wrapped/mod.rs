@@ -84,6 +84,15 @@ pub(super) fn wrapped(plan: Plan) -> Plan {
             request,
             then: Box::new(move |answers, view| wrapped(then(answers, view))),
         },
+        Plan::Examine {
+            module,
+            config,
+            then,
+        } => Plan::Examine {
+            module,
+            config,
+            then: Box::new(move |examined, view| wrapped(then(examined, view))),
+        },
         Plan::Long(look) => Plan::Long(Box::new(move |view| wrapped(look(view)))),
     }
 }

@@ -5,7 +5,7 @@ use alloc::{collections::BTreeMap, format, string::String, vec};
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{ConfigType, ContentRef, GrayRule, HealthChecker, Md5, Selector};
+use crate::model::{ConfigType, ContentRef, GrayRule, HealthChecker, Md5, Selector, Sha256};
 
 /// Number of the variant; new variants must be added here, and then to the samples.
 fn number(command: &Command) -> u8 {
@@ -32,9 +32,11 @@ fn number(command: &Command) -> u8 {
         Command::SetPolicy { .. } => 19,
         Command::PublishWithin { .. } => 20,
         Command::RemoveRevision { .. } => 21,
+        Command::SetPlugin { .. } => 22,
+        Command::SetPluginPolicy { .. } => 23,
     }
 }
-const VARIANTS: usize = 22;
+const VARIANTS: usize = 24;
 
 fn publish(gray: Option<GrayRule>, cas: Option<&str>, create_only: bool) -> Command {
     Command::Publish {
@@ -362,6 +364,38 @@ fn samples() -> Vec<(Command, &'static str)> {
                 stamp: 7,
             },
             r"\x01\x15\x06public\x01g\x01d\xac\x02\x01u\x01i\x07",
+        ),
+        (
+            Command::SetPlugin {
+                name: "p".into(),
+                module: Some(PluginModule {
+                    digest: Sha256(*b"0123456789abcdef0123456789abcdef"),
+                    content: ContentRef {
+                        index: 0,
+                        md5: Md5(*b"0123456789abcdef"),
+                        bytes: 300,
+                    },
+                }),
+                user: "u".into(),
+                ip: "i".into(),
+                stamp: 7,
+            },
+            r"\x01\x16\x01p\x010123456789abcdef0123456789abcdef\x000123456789abcdef\xac\x02\x01u\x01i\x07",
+        ),
+        (
+            Command::SetPluginPolicy {
+                scope: PolicyScope::Namespace("n".into()),
+                document: "{}".into(),
+                plugin: PolicyPlugin {
+                    name: "p".into(),
+                    digest: "d".into(),
+                },
+                expected: Some(300),
+                user: "u".into(),
+                ip: "i".into(),
+                stamp: 7,
+            },
+            r"\x01\x17\x00\x01n\x02{}\x01p\x01d\x01\xac\x02\x01u\x01i\x07",
         ),
     ]
 }

@@ -146,6 +146,8 @@ fn variants_of_op_keep_their_numbers() {
         "PutPolicy",
         "RemovePolicy",
         "RemoveRevision",
+        "PutPlugin",
+        "RemovePlugin",
     ];
     assert_eq!(variants::<Op>(), expected);
 }
@@ -192,6 +194,7 @@ fn variants_of_reply_keep_their_numbers() {
         "Woken",
         "Policy",
         "Uuid",
+        "Plugin",
     ];
     assert_eq!(variants::<Reply>(), expected);
 }
@@ -236,6 +239,7 @@ fn variants_of_delta_keep_their_numbers() {
         "Capacity",
         "Switches",
         "Policy",
+        "Plugin",
     ];
     assert_eq!(variants::<Delta>(), expected);
 }

@@ -1,15 +1,19 @@
-//! `nacrite balance` and `nacrite plugin`: what their author does with rules and plugins before a server sees them.
+//! `nacrite balance` and `nacrite plugin`: what their author does with rules and plugins; and what a server does with a module
+//! before it is published.
 
 mod project;
+mod publish;
 
 use std::fs;
 use std::path::Path;
 
+use nacrite_core::api::Examined;
 use nacrite_core::balance::replay::Recording;
 use nacrite_plugin::{Engine, Instance, Limits, Plugin, Replayed, check};
 
 use crate::cli::Verify;
 pub use project::{Language, new_project};
+pub use publish::{Publish, publish};
 
 fn plugin(file: &Path, limits: &Limits) -> Result<Plugin, String> {
     let named = |why: &dyn std::fmt::Display| format!("{}: {why}", file.display());
@@ -90,4 +94,17 @@ pub fn check_file(file: &Path, config: &str, large: bool) -> Result<(), String> 
         checked.update_of_1000.as_micros()
     );
     Ok(())
+}
+
+/// Tries a module with a configuration, within the limits. How large it may be, who asks has looked at.
+#[must_use]
+pub fn examine(module: Vec<u8>, config: &str) -> Examined {
+    let limits = Limits {
+        module: Limits::MOST_MODULE,
+        ..Limits::default()
+    };
+    let verdict = Plugin::new(&Engine::new(&limits), "it", &module)
+        .and_then(|plugin| check(&plugin, config).map(drop))
+        .map_err(|why| why.to_string());
+    Examined { module, verdict }
 }

@@ -255,6 +255,12 @@ sections! {
         default_max_size: ByteSize = ByteSize::kib(100), in ByteSize(1)..=ByteSize::mib(100);
     }
 
+    /// Load-balancing plugins.
+    plugins "plugins." Plugins {
+        /// Bytes of one module.
+        max_module: ByteSize = ByteSize::mib(1), in ByteSize::kib(1)..=ByteSize::mib(4);
+    }
+
     /// Pushes of service changes.
     push "push." Push {
         /// Time within which changes of one service are gathered in a storm; a lone change leaves at once.

@@ -139,6 +139,7 @@ pub(super) fn understand(
         parts: &multipart,
         form_too_large: false,
         ip,
+        operator: served.admin.knows(headers),
         view: &*served.drive.views,
         now: served.drive.clock.now(),
         server: &facts,
