@@ -4,10 +4,22 @@
 mod calls;
 #[path = "client/config.rs"]
 mod config;
+#[path = "client/fuzzy.rs"]
+mod fuzzy;
+#[path = "client/login.rs"]
+mod login;
 #[path = "client/naming.rs"]
 mod naming;
+#[path = "client/plugins.rs"]
+mod plugins;
+#[path = "client/rows.rs"]
+mod rows;
+#[path = "client/rpc.rs"]
+mod rpc;
 #[path = "client/servers.rs"]
 mod servers;
+#[path = "client/stub.rs"]
+mod stub;
 #[path = "client/v1.rs"]
 mod v1;
 

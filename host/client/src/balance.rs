@@ -10,14 +10,24 @@ use std::{
 };
 
 use nacrite_core::{
-    balance::{Balancer, Candidate, Context, Outcome, Pick, Policy, PolicyError, Report, Ticket},
+    balance::{
+        Balancer, Candidate, Context, NoPick, Outcome, Pick, Policy, PolicyError, Report, RuleName,
+        Ticket,
+    },
     model::DEFAULT_GROUP,
 };
 
-use crate::{Error, Instance, Naming, Settings, SharedState, tasks::Task};
+use crate::{
+    Error, Instance, Naming, Settings, SharedState,
+    plugins::{Front, Plugins},
+    tasks::Task,
+};
 
 /// Between two looks at what a balancer does by time.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(1);
+/// Between two tries to fetch a plugin: at first, and at most.
+const FETCH_PAUSE: Duration = Duration::from_secs(1);
+const FETCH_PAUSE_MOST: Duration = Duration::from_secs(30);
 
 /// What a request says that matters to a choice.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,17 +50,63 @@ pub struct Balancing {
 struct Inner {
     naming: Naming,
     settings: Arc<Settings>,
+    plugins: Arc<Plugins>,
     services: Mutex<HashMap<(String, String), Arc<Service>>>,
+}
+
+/// A plugin that a policy names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) name: String,
+    /// SHA-256 of the version that is meant, hexadecimal; none for the newest.
+    pub(crate) digest: Option<String>,
+    /// Its configuration, JSON.
+    pub(crate) config: String,
+}
+
+/// How the plugin in front of a service's balancer fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginStatus {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of its module, hexadecimal.
+    pub digest: String,
+    /// It failed too often and is asked no more; the rule that its policy falls back to answers.
+    pub suspended: bool,
+    /// Failures since it was put there.
+    pub failures: u64,
+    /// The newest failure.
+    pub last: Option<String>,
+}
+
+/// Who chooses for a service.
+#[derive(Debug)]
+struct Chooser {
+    balancer: Arc<Balancer>,
+    /// The plugin that its policy names, once it is there.
+    front: Option<Arc<Front>>,
+}
+
+impl Chooser {
+    fn choose(&self, now: u64, context: &Context<'_>) -> Result<Pick, NoPick> {
+        match &self.front {
+            Some(front) => front.choose(&self.balancer, now, context),
+            None => crate::random::with(|r| self.balancer.choose(now, r, context)),
+        }
+    }
 }
 
 /// A service that is called.
 #[derive(Debug)]
 struct Service {
     name: String,
-    current: RwLock<Arc<Balancer>>,
+    plugins: Arc<Plugins>,
+    current: RwLock<Arc<Chooser>>,
     /// Set here, and before all others.
     own: Mutex<Option<Policy>>,
     last: Mutex<SharedState>,
+    /// The plugin that the policy in force names, and who fetches it. Locked after `last`.
+    wanted: Mutex<(Option<Wanted>, Option<Task>)>,
     follower: OnceLock<Task>,
 }
 
@@ -62,11 +118,12 @@ fn now_ms() -> u64 {
 }
 
 impl Balancing {
-    pub(crate) fn new(naming: Naming, settings: Arc<Settings>) -> Self {
+    pub(crate) fn new(naming: Naming, settings: Arc<Settings>, plugins: Plugins) -> Self {
         Self {
             inner: Arc::new(Inner {
                 naming,
                 settings,
+                plugins: Arc::new(plugins),
                 services: Mutex::default(),
             }),
         }
@@ -88,9 +145,14 @@ impl Balancing {
         let balancer = Balancer::new(Policy::default()).expect("the default policy is valid");
         let service = Arc::new(Service {
             name: name.to_owned(),
-            current: RwLock::new(Arc::new(balancer)),
+            plugins: self.inner.plugins.clone(),
+            current: RwLock::new(Arc::new(Chooser {
+                balancer: Arc::new(balancer),
+                front: None,
+            })),
             own: Mutex::default(),
             last: Mutex::default(),
+            wanted: Mutex::default(),
             follower: OnceLock::new(),
         });
         service.follow(subscription.state(), &self.inner.settings);
@@ -129,7 +191,8 @@ impl Balancing {
         hints: Hints<'_>,
     ) -> Result<Choice, Error> {
         let service = self.service(group, service).await?;
-        let balancer = service.balancer();
+        let chooser = service.chooser();
+        let balancer = &chooser.balancer;
         let candidates = balancer.candidates();
         let tried: Vec<u32> = (0..)
             .zip(candidates)
@@ -143,17 +206,12 @@ impl Balancing {
             ..Context::default()
         };
         let now = now_ms();
-        let picked = crate::random::with(|r| balancer.choose(now, r, &context));
+        let picked = chooser.choose(now, &context);
         let pick = picked.map_err(|why| Error::NoInstance {
             service: service.name.clone(),
             why: why.as_str(),
         })?;
-        let ticket = balancer.start(pick, now);
-        Ok(Choice {
-            balancer,
-            pick,
-            ticket,
-        })
+        Ok(Choice::begin(chooser, pick, now))
     }
 
     /// Counts one more request to an instance that was chosen before.
@@ -164,7 +222,8 @@ impl Balancing {
         address: &str,
     ) -> Result<Choice, Error> {
         let service = self.service(group, service).await?;
-        let balancer = service.balancer();
+        let chooser = service.chooser();
+        let balancer = &chooser.balancer;
         let index = balancer.candidates().iter().position(|c| c.id == address);
         let index = index.ok_or_else(|| Error::NoInstance {
             service: service.name.clone(),
@@ -174,12 +233,7 @@ impl Balancing {
             epoch: balancer.epoch(),
             index: u32::try_from(index).unwrap_or(u32::MAX),
         };
-        let ticket = balancer.start(pick, now_ms());
-        Ok(Choice {
-            balancer,
-            pick,
-            ticket,
-        })
+        Ok(Choice::begin(chooser, pick, now_ms()))
     }
 
     /// Sets the policy of a service here, before all others; none takes it back.
@@ -214,6 +268,28 @@ impl Balancing {
         Ok(service.balancer().policy().clone())
     }
 
+    /// How the plugin fares that a service's policy names; none if it names none, or as long as it is not there.
+    ///
+    /// # Errors
+    /// The service could not be had.
+    pub async fn plugin(&self, group: &str, service: &str) -> Result<Option<PluginStatus>, Error> {
+        let service = self.service(group, service).await?;
+        let chooser = service.chooser();
+        Ok(chooser.front.as_deref().map(Front::status))
+    }
+
+    /// Asks a suspended plugin again.
+    ///
+    /// # Errors
+    /// The service could not be had.
+    pub async fn resume_plugin(&self, group: &str, service: &str) -> Result<(), Error> {
+        let service = self.service(group, service).await?;
+        if let Some(front) = &service.chooser().front {
+            front.resume();
+        }
+        Ok(())
+    }
+
     /// What a service's rule chooses from now.
     ///
     /// # Errors
@@ -225,9 +301,68 @@ impl Balancing {
 }
 
 impl Service {
-    fn balancer(&self) -> Arc<Balancer> {
+    fn chooser(&self) -> Arc<Chooser> {
         let current = self.current.read();
         current.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn balancer(&self) -> Arc<Balancer> {
+        self.chooser().balancer.clone()
+    }
+
+    fn replace(&self, balancer: Arc<Balancer>, front: Option<Arc<Front>>) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(Chooser { balancer, front });
+    }
+
+    /// The plugin that a policy names.
+    fn plugin_of(&self, policy: &Policy, state: &SharedState) -> Option<Wanted> {
+        let Ok(RuleName::Plugin(name)) = policy.rule() else {
+            return None;
+        };
+        let from_server = state.policy.as_ref().and_then(|p| p.plugin.as_ref());
+        let from_server = from_server.filter(|of| of.name == name && lock(&self.own).is_none());
+        let digest = from_server.map(|of| of.digest.clone());
+        Some(Wanted {
+            name,
+            digest: digest.filter(|digest| !digest.is_empty()),
+            config: policy
+                .config
+                .as_ref()
+                .map_or_else(|| "{}".to_owned(), ToString::to_string),
+        })
+    }
+
+    /// Fetches a plugin, again and again until it is there; until then the rule that the policy falls back to answers.
+    fn fetch(self: &Arc<Self>, wanted: Wanted) -> Task {
+        let (weak, plugins) = (Arc::downgrade(self), self.plugins.clone());
+        Task::spawn(async move {
+            let mut pause = FETCH_PAUSE;
+            loop {
+                match plugins.load(&wanted).await {
+                    Ok(front) => {
+                        if let Some(service) = weak.upgrade() {
+                            service.put(&wanted, front);
+                        }
+                        return;
+                    }
+                    Err(why) => tracing::warn!(
+                        "plugin {} cannot be had, the fallback rule answers: {why}",
+                        wanted.name
+                    ),
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(FETCH_PAUSE_MOST);
+            }
+        })
+    }
+
+    /// Puts a plugin in front, if it is still wanted.
+    fn put(&self, wanted: &Wanted, front: Front) {
+        let _policy_stays = lock(&self.last);
+        if lock(&self.wanted).0.as_ref() == Some(wanted) {
+            self.replace(self.balancer(), Some(Arc::new(front)));
+        }
     }
 
     fn wanted(&self, state: &SharedState, settings: &Settings) -> Result<Policy, PolicyError> {
@@ -243,10 +378,11 @@ impl Service {
     }
 
     /// Takes over instances and policy; statistics of those that stay are kept.
-    fn follow(&self, state: SharedState, settings: &Settings) {
+    fn follow(self: &Arc<Self>, state: SharedState, settings: &Settings) {
         let mut last = lock(&self.last);
         let now = now_ms();
-        let before = self.balancer();
+        let chooser = self.chooser();
+        let before = &chooser.balancer;
         let candidates = state.info.instances().iter().map(Instance::candidate);
         let mut next = before.updated(now, candidates.collect());
         let policy = self.wanted(&state, settings);
@@ -265,8 +401,15 @@ impl Service {
                 self.name
             ),
         }
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        *current = Arc::new(next);
+        let plugin = self.plugin_of(next.policy(), &state);
+        let mut wanted = lock(&self.wanted);
+        let stays = wanted.0 == plugin;
+        let front = chooser.front.clone().filter(|_| stays);
+        self.replace(Arc::new(next), front);
+        if !stays {
+            *wanted = (plugin.clone(), plugin.map(|plugin| self.fetch(plugin)));
+        }
+        drop(wanted);
         *last = state;
     }
 }
@@ -274,12 +417,26 @@ impl Service {
 /// An instance that was chosen, and a request to it that has begun. Dropping it counts the request as cancelled.
 #[derive(Debug)]
 pub struct Choice {
-    balancer: Arc<Balancer>,
+    chooser: Arc<Chooser>,
     pick: Pick,
+    begun: Instant,
     ticket: Option<Ticket>,
 }
 
 impl Choice {
+    fn begin(chooser: Arc<Chooser>, pick: Pick, now: u64) -> Self {
+        if let Some(front) = &chooser.front {
+            front.start(pick, now);
+        }
+        let ticket = chooser.balancer.start(pick, now);
+        Self {
+            chooser,
+            pick,
+            begun: Instant::now(),
+            ticket,
+        }
+    }
+
     /// `host:port`.
     #[must_use]
     pub fn address(&self) -> &str {
@@ -289,7 +446,7 @@ impl Choice {
     /// The instance as the rule saw it.
     #[must_use]
     pub fn candidate(&self) -> &Candidate {
-        &self.balancer.candidates()[self.pick.index as usize]
+        &self.chooser.balancer.candidates()[self.pick.index as usize]
     }
 
     /// Counts the request as ended.
@@ -299,7 +456,13 @@ impl Choice {
 
     fn end(&mut self, report: Report) {
         if let Some(ticket) = self.ticket.take() {
-            self.balancer.finish(ticket, now_ms(), report);
+            let now = now_ms();
+            if let Some(front) = &self.chooser.front {
+                let given = report.response_ms.map(|ms| ms.clamp(0.0, 1e12) / 1_000.0);
+                let took = given.map_or_else(|| self.begun.elapsed(), Duration::from_secs_f64);
+                front.report(self.pick, report.outcome, took, now);
+            }
+            self.chooser.balancer.finish(ticket, now, report);
         }
     }
 }

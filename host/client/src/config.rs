@@ -11,17 +11,21 @@ mod wire;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
 use nacrite_core::model::Md5;
-use serde_json::Value;
 use tokio::sync::watch;
 
 use self::{listening::ListenTask, wire::Wire};
 use crate::{
-    Error, Protocol, Settings, files::ConfigFiles, rpc::Handler, rpc::Rpc, servers::ServerList,
+    Error, Protocol, Settings,
+    files::ConfigFiles,
+    fuzzy::{Fuzzy, FuzzyWatch},
+    rpc::Rpc,
+    servers::ServerList,
+    tasks::Task,
     v1::V1,
 };
 
@@ -58,6 +62,7 @@ pub(crate) type ConfigName = (Arc<str>, Arc<str>);
 #[derive(Clone, Debug)]
 pub struct Config {
     inner: Arc<Inner>,
+    _redo: Arc<Task>,
 }
 
 #[derive(Debug)]
@@ -67,19 +72,33 @@ struct Inner {
     files: Option<ConfigFiles>,
     /// For reads and writes.
     wire: Wire,
+    fuzzy: Arc<Fuzzy>,
     /// Growing means waiting for a connection, so it has a lock that may be held over it.
     tasks: tokio::sync::Mutex<Vec<ListenTask>>,
     rates: Mutex<HashMap<String, (Instant, u32)>>,
 }
 
-/// The connection for reads and writes is told nothing.
-struct Deaf;
-
-impl Handler for Deaf {
-    fn connected(&self) {}
-    fn disconnected(&self) {}
-    fn pushed(&self, _: &str, _: &Value) -> Option<Value> {
-        None
+/// Tells the server again which patterns are watched.
+async fn redo(inner: Weak<Inner>) {
+    loop {
+        let Some((fuzzy, delay)) = inner
+            .upgrade()
+            .map(|inner| (inner.fuzzy.clone(), inner.settings.redo_delay))
+        else {
+            return;
+        };
+        tokio::select! {
+            () = fuzzy.redo.notified() => {}
+            () = tokio::time::sleep(delay) => {}
+        }
+        let Some(inner) = inner.upgrade() else {
+            return;
+        };
+        if let Wire::Grpc(rpc) = &inner.wire
+            && rpc.is_connected()
+        {
+            inner.fuzzy.tell_all(rpc).await;
+        }
     }
 }
 
@@ -93,22 +112,55 @@ impl Config {
             ConfigFiles::new(cache, &list, settings.tenant())
         });
         let labels = [("module", "config"), ("taskId", "0")];
+        let fuzzy = Arc::new(Fuzzy::new(true));
         let wire = match settings.protocol {
             Protocol::Grpc => Wire::Grpc(
-                Rpc::start(settings.clone(), servers.clone(), &labels, Arc::new(Deaf)).await,
+                Rpc::start(settings.clone(), servers.clone(), &labels, fuzzy.clone()).await,
             ),
             Protocol::Http => Wire::Http(Box::new(V1::new(settings.clone(), servers.clone()))),
         };
+        let inner = Arc::new(Inner {
+            settings,
+            servers,
+            files,
+            wire,
+            fuzzy,
+            tasks: tokio::sync::Mutex::default(),
+            rates: Mutex::default(),
+        });
         Ok(Self {
-            inner: Arc::new(Inner {
-                settings,
-                servers,
-                files,
-                wire,
-                tasks: tokio::sync::Mutex::default(),
-                rates: Mutex::default(),
-            }),
+            _redo: Arc::new(Task::spawn(redo(Arc::downgrade(&inner)))),
+            inner,
         })
+    }
+
+    /// Watches which configs there are: those whose group and dataId match, exactly or by a `*` at the ends. Servers since 3.x
+    /// do this, over gRPC.
+    ///
+    /// # Errors
+    /// The pattern is none, the server refused it, or it is spoken to over HTTP.
+    pub async fn watch_fuzzy(&self, group: &str, data_id: &str) -> Result<FuzzyWatch, Error> {
+        let (namespace, rpc) = self.fuzzy_at()?;
+        let fuzzy = &self.inner.fuzzy;
+        fuzzy.watch(rpc, namespace, group, data_id).await
+    }
+
+    /// Takes a fuzzy watch back, for all who have it.
+    ///
+    /// # Errors
+    /// The server is spoken to over HTTP.
+    pub async fn unwatch_fuzzy(&self, group: &str, data_id: &str) -> Result<(), Error> {
+        let (namespace, rpc) = self.fuzzy_at()?;
+        let fuzzy = &self.inner.fuzzy;
+        fuzzy.unwatch(rpc, namespace, group, data_id).await;
+        Ok(())
+    }
+
+    fn fuzzy_at(&self) -> Result<(&str, &Rpc), Error> {
+        match &self.inner.wire {
+            Wire::Grpc(rpc) => Ok((self.inner.settings.naming_namespace(), rpc)),
+            Wire::Http(_) => Err(crate::fuzzy::over_http()),
+        }
     }
 
     /// Whether the connection for reads and writes stands.

@@ -30,13 +30,14 @@ fn read(path: &Path) -> Option<String> {
     }
 }
 
-fn write(path: &Path, text: &str) {
+/// Replaces a file as a whole.
+pub(crate) fn write(path: &Path, bytes: impl AsRef<[u8]>) {
     let replace = || {
         let folder = path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder)?;
         let mut new = path.as_os_str().to_owned();
         new.push(".new");
-        fs::write(&new, text)?;
+        fs::write(&new, bytes)?;
         fs::rename(&new, path)
     };
     if let Err(error) = replace() {

@@ -23,10 +23,14 @@ mod by_reqwest;
 mod config;
 mod error;
 mod files;
+mod fuzzy;
 mod http;
 mod info;
 pub mod layer;
+mod login;
 mod naming;
+#[cfg_attr(not(feature = "plugins"), path = "plugins/absent.rs")]
+mod plugins;
 mod random;
 mod rpc;
 mod servers;
@@ -39,16 +43,18 @@ use std::sync::Arc;
 #[cfg(feature = "reqwest")]
 pub use crate::by_reqwest::HttpClient;
 pub use crate::{
-    balance::{Balancing, Choice, Hints},
+    balance::{Balancing, Choice, Hints, PluginStatus},
     config::{Config, ConfigContent, ConfigListener},
     error::Error,
+    fuzzy::{FuzzyWatch, Matches},
     info::{Instance, ServiceInfo, ServiceState, SharedState},
     layer::{LoadBalance, LoadBalanceLayer, Retries},
+    login::Credentials,
     naming::{Naming, Subscription},
     servers::ServerAddress,
     settings::{Protocol, Servers, Settings},
 };
-use crate::{http::Http, servers::ServerList};
+use crate::{http::Http, login::Login, plugins::Plugins, servers::ServerList, tasks::Task};
 
 /// A client: discovery and configs of one namespace. Clones share everything; it ends with the last of them.
 #[derive(Clone, Debug)]
@@ -56,6 +62,7 @@ pub struct Client {
     naming: Naming,
     config: Config,
     balancing: Balancing,
+    _login: Option<Arc<Task>>,
 }
 
 impl Client {
@@ -66,16 +73,20 @@ impl Client {
     pub async fn start(settings: Settings) -> Result<Self, Error> {
         settings.check()?;
         let settings = Arc::new(settings);
-        let servers = ServerList::start(&settings, &Http::new()).await?;
+        let http = Http::new();
+        let servers = ServerList::start(&settings, &http).await?;
+        let login = Login::start(&settings, &servers, &http).await.map(Arc::new);
+        let plugins = Plugins::new(http, servers.clone(), settings.cache.as_deref());
         let (naming, config) = tokio::join!(
             Naming::start(settings.clone(), servers.clone()),
             Config::start(settings.clone(), servers),
         );
         let naming = naming?;
         Ok(Self {
-            balancing: Balancing::new(naming.clone(), settings),
+            balancing: Balancing::new(naming.clone(), settings, plugins),
             naming,
             config: config?,
+            _login: login,
         })
     }
 

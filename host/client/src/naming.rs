@@ -26,6 +26,7 @@ use self::{
 use crate::{
     Error, Instance, Protocol, Settings, SharedState,
     files::NamingFiles,
+    fuzzy::{Fuzzy, FuzzyWatch},
     rpc::{Handler, Rpc},
     servers::ServerList,
     tasks::{Task, Turns},
@@ -74,6 +75,7 @@ struct Shared {
     records: Mutex<Records>,
     store: Store,
     redo: Notify,
+    fuzzy: Fuzzy,
 }
 
 impl Shared {
@@ -95,6 +97,7 @@ impl Handler for Shared {
     }
 
     fn disconnected(&self) {
+        self.fuzzy.disconnected();
         let mut records = self.records();
         records.lost += 1;
         records.published.values_mut().for_each(|p| p.told = false);
@@ -106,7 +109,7 @@ impl Handler for Shared {
 
     fn pushed(&self, kind: &str, body: &Value) -> Option<Value> {
         if kind != "NotifySubscriberRequest" {
-            return None;
+            return self.fuzzy.pushed(kind, body);
         }
         self.store.take(body, "pushed");
         Some(json!({}))
@@ -131,6 +134,7 @@ impl Naming {
             records: Mutex::default(),
             store: Store::new(files, &settings),
             redo: Notify::new(),
+            fuzzy: Fuzzy::new(false),
         });
         let mut labels = vec![("module", "naming")];
         if settings.policies {
@@ -163,6 +167,35 @@ impl Naming {
             inner,
             _tasks: tasks,
         })
+    }
+
+    /// Watches which services there are: those whose group and name match, exactly or by a `*` at the ends. Servers since 3.x
+    /// do this, over gRPC.
+    ///
+    /// # Errors
+    /// The pattern is none, the server refused it, or it is spoken to over HTTP.
+    pub async fn watch_fuzzy(&self, group: &str, service: &str) -> Result<FuzzyWatch, Error> {
+        let (namespace, rpc) = self.fuzzy_at()?;
+        let fuzzy = &self.inner.shared.fuzzy;
+        fuzzy.watch(rpc, namespace, group, service).await
+    }
+
+    /// Takes a fuzzy watch back, for all who have it.
+    ///
+    /// # Errors
+    /// The server is spoken to over HTTP.
+    pub async fn unwatch_fuzzy(&self, group: &str, service: &str) -> Result<(), Error> {
+        let (namespace, rpc) = self.fuzzy_at()?;
+        let fuzzy = &self.inner.shared.fuzzy;
+        fuzzy.unwatch(rpc, namespace, group, service).await;
+        Ok(())
+    }
+
+    fn fuzzy_at(&self) -> Result<(&str, &Rpc), Error> {
+        match &self.inner.wire {
+            Wire::Grpc(wire) => Ok((self.inner.settings.naming_namespace(), &wire.rpc)),
+            Wire::Http(_) => Err(crate::fuzzy::over_http()),
+        }
     }
 
     /// Whether a connection stands.
@@ -445,6 +478,9 @@ impl Inner {
 
     /// Says again what the server has not been told.
     async fn redo(&self) {
+        if let Wire::Grpc(wire) = &self.wire {
+            self.shared.fuzzy.tell_all(&wire.rpc).await;
+        }
         let (published, subscribed) = {
             let records = self.shared.records();
             let published = records.published.iter().filter(|(_, p)| !p.told);

@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use crate::{Error, Servers, Settings, http::Http, random, tasks::Task};
+use crate::{Error, Servers, Settings, http::Http, login::Login, random, tasks::Task};
 
 /// Port of a server that is named without one.
 const DEFAULT_PORT: u16 = 8_848;
@@ -75,6 +75,7 @@ pub(crate) struct ServerList {
     turn: AtomicUsize,
     /// What the files of this client are called by.
     name: String,
+    login: Arc<Login>,
     refresh: std::sync::OnceLock<Task>,
 }
 
@@ -116,6 +117,7 @@ impl ServerList {
             turn: AtomicUsize::new(random::below(first.len())),
             list: watch::Sender::new(first.into()),
             name,
+            login: Arc::default(),
             refresh: std::sync::OnceLock::new(),
         });
         if let Servers::Endpoint { address, path } = &settings.servers {
@@ -149,6 +151,11 @@ impl ServerList {
             }
             changed
         });
+    }
+
+    /// Who this client is to them.
+    pub(crate) fn login(&self) -> &Arc<Login> {
+        &self.login
     }
 
     /// All of them.

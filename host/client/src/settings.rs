@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use crate::{Error, ServerAddress};
+use crate::{Credentials, Error, ServerAddress};
 
 /// How to find the servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,12 @@ pub struct Settings {
     pub app: String,
     /// This client's address as it tells servers; found by the route to the first server if none is given.
     pub ip: Option<String>,
+    /// Who this client is, for servers that ask.
+    pub credentials: Option<Credentials>,
+    /// Between two looks at whether the token must be made new.
+    pub login_check: Duration,
+    /// Least time between two logins after a refusal.
+    pub login_pause: Duration,
     /// Further labels of connections.
     pub labels: BTreeMap<String, String>,
     /// What is added to a server's port for gRPC.
@@ -89,6 +95,9 @@ impl Settings {
             namespace: String::new(),
             app: "unknown".into(),
             ip: None,
+            credentials: None,
+            login_check: Duration::from_secs(5),
+            login_pause: Duration::from_secs(60),
             labels: BTreeMap::new(),
             grpc_offset: 1_000,
             request_timeout: Duration::from_secs(3),
@@ -154,6 +163,9 @@ impl Settings {
         }
         if self.poll_timeout < Duration::from_secs(10) {
             return wrong("poll_timeout", "must be at least 10 s");
+        }
+        if self.login_check.is_zero() {
+            return wrong("login_check", "must not be 0");
         }
         if self.request_timeout.is_zero() {
             return wrong("request_timeout", "must not be 0");

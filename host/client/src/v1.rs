@@ -11,6 +11,7 @@ use http::Method;
 use crate::{
     Error, ServerAddress, Settings,
     http::{Http, HttpAnswer},
+    login::TOKEN,
     servers::ServerList,
 };
 
@@ -83,10 +84,16 @@ impl V1 {
             let listed = self.servers.all();
             let known = self.at().clone().filter(|at| listed.contains(at));
             let server = known.unwrap_or_else(|| self.servers.next());
+            let token = self.servers.login().token();
+            let token = token.iter().map(|token| (TOKEN, &**token));
+            let all: Vec<_> = headers.iter().copied().chain(token).collect();
             let asked = self
                 .http
-                .send(&server, &method, path, pairs, headers, within)
+                .send(&server, &method, path, pairs, &all, within)
                 .await;
+            if let Ok(answer) = &asked {
+                self.servers.login().answered(i64::from(answer.status));
+            }
             let fails = |status: u16| matches!(status, 500 | 502 | 503);
             let good = matches!(&asked, Ok(answer) if !fails(answer.status));
             self.answered

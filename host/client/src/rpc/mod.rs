@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 
 pub(crate) use self::connection::{Answer, own_ip};
 use self::connection::{Connection, Ended};
-use crate::{Error, ServerAddress, Settings, servers::ServerList, tasks::Task};
+use crate::{Error, ServerAddress, Settings, login::TOKEN, servers::ServerList, tasks::Task};
 
 /// Tries of one request after the first.
 const RETRIES: u32 = 3;
@@ -149,13 +149,21 @@ impl Rpc {
                 break;
             };
             let left = deadline.saturating_duration_since(Instant::now());
-            match connection.ask(kind, body, headers, left).await {
+            let login = self.inner.servers.login();
+            let token = login.token();
+            let token = token.iter().map(|token| (TOKEN, &**token));
+            let all: Vec<_> = headers.iter().copied().chain(token).collect();
+            match connection.ask(kind, body, &all, left).await {
                 Ok(answer) if answer.is_unregistered() => {
                     self.doubt(Doubt::Unregistered(connection.id.clone()));
                     last = answer.refusal();
                 }
                 Ok(answer) if answer.is_success() => return Ok(answer),
-                Ok(answer) => return Err(answer.refusal()),
+                Ok(answer) => {
+                    let refusal = answer.refusal();
+                    login.answered(refusal.code().unwrap_or_default());
+                    return Err(refusal);
+                }
                 Err(error) => last = error,
             }
             tokio::time::sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
