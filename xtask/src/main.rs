@@ -101,6 +101,11 @@ enum Task {
     },
     /// Build the WebAssembly modules
     Wasm,
+    /// Build a plugin's project in Rust (`nacrite plugin new`) to DIR/NAME.wasm, with a compiler that it finds or installs
+    Plugin {
+        /// The project's folder
+        folder: std::path::PathBuf,
+    },
     /// The tests that the crates carry: all but those of `tests/tests`
     #[command(hide = true)]
     Unit,
@@ -145,6 +150,7 @@ fn main() -> ExitCode {
         Task::Clients { suites, runs, .. } => clients::clients(&suites, runs),
         Task::Golden { recordings, areas } => golden::golden(&recordings, &areas),
         Task::Wasm => wasm::wasm(),
+        Task::Plugin { folder } => wasm::plugin(&folder),
         Task::Unit => unit::unit(),
         Task::Crash { name, port } => server::crash_and_restart(&name, port),
         Task::Suite { name, port } => clients::suite_here(&name, port),

@@ -1,3 +1,4 @@
+import com.dylibso.chicory.compiler.MachineFactoryCompiler;
 import com.dylibso.chicory.runtime.Instance;
 import com.dylibso.chicory.wasm.Parser;
 import com.dylibso.chicory.wasm.WasmModule;
@@ -63,6 +64,8 @@ final class Host {
 
     public static void main(String[] arguments) throws Exception {
         WasmModule module = Parser.parse(new File(arguments[0]));
+        // To bytecode of the JVM, once; without it Chicory interprets.
+        var machine = MachineFactoryCompiler.compile(module);
         long passed = 0, failed = 0, at = 0;
         try (BufferedReader lines = Files.newBufferedReader(Path.of(arguments[1]))) {
             for (String line; (line = lines.readLine()) != null; ) {
@@ -70,7 +73,7 @@ final class Host {
                 long got = 0, wanted = 0;
                 switch (f[0]) {
                     case "init" -> {
-                        guest = Instance.builder(module).build();
+                        guest = Instance.builder(module).withMachineFactory(machine).build();
                         byte[] config = line.substring(5).getBytes(StandardCharsets.UTF_8);
                         got = call("init", place(config), config.length);
                     }
