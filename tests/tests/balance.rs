@@ -5,12 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use nacrite::cli::Verify;
 use nacrite::plugins::{self, Language, new_project};
 use nacrite_core::balance::Mode;
 use nacrite_core::balance::replay::Recording;
-use nacrite_plugin::{Engine, Instance, Limits, Plugin, Replayed, check};
+use nacrite_plugin::{Budget, Engine, Instance, Limits, Plugin, Replayed, check};
 
 /// A rule that was given as code, which no configuration can name; the module of recordings runs it inside.
 const BY_CODE: &str = "com.netflix.loadbalancer.PredicateBasedRule";
@@ -178,7 +179,15 @@ fn plays(command: impl Fn(&Path, &Path) -> Command) {
 #[test]
 fn wasmtime_passes_every_recording() {
     assert_eq!(traces().1, 77);
-    let plugin = plugin("nacrite-balance-recordings.wasm");
+    // A configuration that replays a whole recording takes longer than one that names a rule.
+    let limits = Limits {
+        budget: Budget::Cpu {
+            pick: Duration::from_secs(10),
+            update: Duration::from_secs(60),
+        },
+        ..Limits::default()
+    };
+    let plugin = plugin_within(&limits, "nacrite-balance-recordings.wasm");
     let text = fs::read_to_string(recordings()).expect("a transcript");
     let failures: Vec<String> = text
         .lines()
