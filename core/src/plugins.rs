@@ -185,7 +185,7 @@ impl Plugins {
 
     /// Place of the oldest version that no policy names.
     fn oldest(&self, name: &str, policies: &Policies) -> Option<usize> {
-        let named: BTreeSet<Sha256> = policies
+        let named: Vec<Sha256> = policies
             .naming(name)
             .filter_map(|(_, plugin)| Sha256::parse(&plugin.digest))
             .collect();

@@ -3,6 +3,7 @@
 //! What a publish wrote before goes to the history, which lives in rows only; the core keeps none of it.
 
 use alloc::{boxed::Box, collections::BTreeMap, sync::Arc, vec::Vec};
+use core::cmp::Reverse;
 
 use serde::{Deserialize, Serialize};
 
@@ -318,14 +319,17 @@ impl Configs {
             Some(rule) => {
                 let name = rule.name();
                 item.grays.retain(|g| g.name != name);
-                item.grays.push(GrayItem {
+                // Highest priority first, then by name.
+                let place = (Reverse(rule.priority()), &*name);
+                let at = item
+                    .grays
+                    .partition_point(|g| (Reverse(g.rule.priority()), &*g.name) < place);
+                let gray = GrayItem {
                     name,
                     rule,
                     version,
-                });
-                item.grays.sort_by(|a, b| {
-                    (b.rule.priority(), &a.name).cmp(&(a.rule.priority(), &b.name))
-                });
+                };
+                item.grays.insert(at, gray);
             }
         });
     }

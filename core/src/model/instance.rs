@@ -63,10 +63,13 @@ impl Metadata {
 impl<K: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(K, V)> for Metadata {
     /// The last value of a key wins.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
-        let mut sorted: Vec<Pair> = pairs
-            .into_iter()
-            .map(|(k, v)| (k.into(), v.into()))
-            .collect();
+        let pairs = pairs.into_iter().map(|(k, v)| (k.into(), v.into()));
+        Self::of_pairs(pairs.collect())
+    }
+}
+
+impl Metadata {
+    fn of_pairs(mut sorted: Vec<Pair>) -> Self {
         // Stable, so that of equal keys the last given stays last.
         sorted.sort_by(|a, b| a.0.cmp(&b.0));
         let mut unique: Vec<Pair> = Vec::with_capacity(sorted.len());

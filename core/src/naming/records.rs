@@ -17,12 +17,14 @@ impl Naming {
     pub(super) fn publish(&mut self, client: u32, service: u32, instances: Vec<Arc<Instance>>) {
         let now = self.volatile.now;
         self.volatile.clients[client].updated = now.wall;
-        let new: BTreeMap<InstanceKey, Arc<Instance>> =
-            instances.into_iter().map(|i| (i.key.clone(), i)).collect();
-        let mut old: BTreeMap<InstanceKey, u32> = self
-            .published_by(client, service)
-            .map(|record| (self.volatile.records[record].published.key.clone(), record))
-            .collect();
+        // Extended, not collected, which would sort first: mostly there is one.
+        let mut new: BTreeMap<InstanceKey, Arc<Instance>> = BTreeMap::new();
+        new.extend(instances.into_iter().map(|i| (i.key.clone(), i)));
+        let mut old: BTreeMap<InstanceKey, u32> = BTreeMap::new();
+        old.extend(
+            self.published_by(client, service)
+                .map(|record| (self.volatile.records[record].published.key.clone(), record)),
+        );
         // First what comes, then what goes, so that neither client nor service is empty in between.
         for (key, instance) in new {
             match old.remove(&key) {

@@ -238,7 +238,8 @@ impl Push {
         known: &[Arc<str>],
         each_key: EachKey<'_>,
     ) -> (Vec<(Arc<str>, bool)>, bool) {
-        let mut gone: BTreeSet<&str> = known.iter().map(|key| &**key).collect();
+        let mut gone: BTreeSet<&str> = BTreeSet::new();
+        gone.extend(known.iter().map(|key| &**key));
         let mut diff = Vec::new();
         let (mut matches, limit) = (0, self.limits.fuzzy_matches);
         each_key(&mut |ns, group, name| {

@@ -16,6 +16,11 @@ use crate::{
     },
 };
 
+fn by_service(mut all: Vec<Subscriber>) -> Vec<Subscriber> {
+    all.sort_by(|a, b| a.service.cmp(&b.service));
+    all
+}
+
 impl Push {
     /// Subscribers of the services of a namespace whose group and name hold these texts (or, if `exact`, equal them),
     /// in the order of services, connections before UDP.
@@ -64,26 +69,20 @@ impl Push {
             .find(|(_, conn)| *conn.details.id == *client)
         {
             let services = conn.services.iter().filter_map(|s| self.services.get(*s));
-            let mut all: Vec<_> = services
-                .filter_map(|s| Some(self.grpc(s, *id, s.conns.get(id)?)))
-                .collect();
-            all.sort_by(|a, b| a.service.cmp(&b.service));
-            return Some(all);
+            let all = services.filter_map(|s| Some(self.grpc(s, *id, s.conns.get(id)?)));
+            return Some(by_service(all.collect()));
         }
         let (ip, port) = client.strip_suffix("#true")?.rsplit_once(':')?;
-        let mut all: Vec<_> = self
-            .udp
-            .at(ip, port.parse().ok()?)
-            .filter_map(|sub| self.datagram(sub))
-            .collect();
-        all.sort_by(|a, b| a.service.cmp(&b.service));
+        let all = self.udp.at(ip, port.parse().ok()?);
+        let all = by_service(all.filter_map(|sub| self.datagram(sub)).collect());
         (!all.is_empty()).then_some(all)
     }
 
     /// Ids of UDP subscribers (`ip:port#true`), each once. Connections are in [`Push::connections`].
     #[must_use]
     pub fn clients(&self) -> Vec<Arc<str>> {
-        let ids: BTreeSet<String> = self.udp.iter().map(client_id).collect();
+        let mut ids: BTreeSet<String> = BTreeSet::new();
+        ids.extend(self.udp.iter().map(client_id));
         ids.into_iter().map(Arc::from).collect()
     }
 
