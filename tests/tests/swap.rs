@@ -209,15 +209,19 @@ fn what_is_not_the_running_cores_equal_is_refused() {
     };
     let planted = module_path("planted.wasm").display().to_string();
     publish("before");
-    let schema = u8::try_from(nacrite_core::node::SCHEMA).expect("a small number");
+    let small = |number: u32| u8::try_from(number).expect("a small number");
+    let (schema, state) = (
+        small(nacrite_core::node::SCHEMA),
+        small(nacrite_core::node::STATE),
+    );
     for (module, why) in [
         (write("text.wasm", b"no module"), "cannot be compiled"),
-        (write("other.wasm", &numbers(63, 1)), "of schema 63"),
+        (write("other.wasm", &numbers(63, state)), "of schema 63"),
         (
             write("old.wasm", &numbers(schema, 0)),
             "state is of version 0, older",
         ),
-        (write("poor.wasm", &numbers(schema, 1)), "is no engine"),
+        (write("poor.wasm", &numbers(schema, state)), "is no engine"),
     ] {
         let told = core(&server, &["swap", &module]);
         assert!(
