@@ -2,34 +2,13 @@
 
 use std::collections::HashMap;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use http::Response;
-use prost::Message;
+use nacrite_tests::grpc::framed;
+use nacrite_wire::Metadata;
 use serde_json::{Value, json};
 
 use super::*;
-
-#[derive(Clone, PartialEq, Message)]
-struct Metadata {
-    #[prost(string, tag = "3")]
-    kind: String,
-    #[prost(map = "string, string", tag = "7")]
-    headers: HashMap<String, String>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Any {
-    #[prost(bytes = "bytes", tag = "2")]
-    value: Bytes,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Payload {
-    #[prost(message, optional, tag = "2")]
-    metadata: Option<Metadata>,
-    #[prost(message, optional, tag = "3")]
-    body: Option<Any>,
-}
 
 /// Fields of the answer to a request of this kind with these headers; none for no answer ever.
 type Answer = dyn Fn(&str, &HashMap<String, String>) -> Option<Value> + Send + Sync;
@@ -46,31 +25,13 @@ pub(crate) fn good() -> Value {
     json!({"resultCode": 200, "errorCode": 0})
 }
 
-/// An answer as gRPC frames it.
-fn framed(kind: &str, body: &Value) -> Bytes {
-    let payload = Payload {
-        metadata: Some(Metadata {
-            kind: kind.into(),
-            headers: HashMap::new(),
-        }),
-        body: Some(Any {
-            value: body.to_string().into(),
-        }),
-    };
-    let payload = payload.encode_to_vec();
-    let mut out = BytesMut::new();
-    out.put_u8(0);
-    out.put_u32(u32::try_from(payload.len()).expect("it is short"));
-    out.put_slice(&payload);
-    out.freeze()
-}
-
 /// Takes a whole message off the front.
 fn unframed(buffer: &mut BytesMut) -> Option<Metadata> {
     let length = u32::from_be_bytes(buffer.get(1..5)?.try_into().ok()?) as usize;
     buffer.get(5..5 + length)?;
     buffer.advance(5);
-    Payload::decode(buffer.split_to(length)).ok()?.metadata
+    let message = buffer.split_to(length).freeze();
+    nacrite_wire::decode(message).ok()?.metadata
 }
 
 impl Stub {
@@ -141,7 +102,8 @@ impl Stub {
                     return None;
                 };
                 let kind = metadata.kind.replace("Request", "Response");
-                out.send_data(framed(&kind, &body), false).ok()?;
+                let frame = framed(&kind, body.to_string().as_bytes());
+                out.send_data(frame, false).ok()?;
                 let mut trailers = http::HeaderMap::new();
                 trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
                 out.send_trailers(trailers).ok()?;

@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    io,
     net::SocketAddr,
     rc::Rc,
     time::{Duration, Instant},
@@ -50,11 +51,7 @@ impl Connections {
         protocol: Protocol,
         count: usize,
     ) -> Result<Self, Failure> {
-        let mut ways = Vec::with_capacity(count);
-        for _ in 0..count {
-            ways.push(Way::open(protocol, address).await?);
-        }
-        Ok(Self::over(ways))
+        Self::over(count, async || Way::open(protocol, address).await).await
     }
 
     /// As [`Connections::open`], to a bare server.
@@ -63,18 +60,18 @@ impl Connections {
         protocol: Protocol,
         count: usize,
     ) -> Result<Self, Failure> {
-        let mut ways = Vec::with_capacity(count);
-        for _ in 0..count {
-            ways.push(Way::open_bare(protocol, address).await?);
-        }
-        Ok(Self::over(ways))
+        Self::over(count, async || Way::open_bare(protocol, address).await).await
     }
 
-    fn over(ways: Vec<Way>) -> Self {
-        Self {
+    async fn over(count: usize, open: impl AsyncFn() -> io::Result<Way>) -> Result<Self, Failure> {
+        let mut ways = Vec::with_capacity(count);
+        for _ in 0..count {
+            ways.push(open().await?);
+        }
+        Ok(Self {
             ways,
             next: Rc::default(),
-        }
+        })
     }
 
     /// Asks on all connections for `time`; numbers of requests go on from run to run.
