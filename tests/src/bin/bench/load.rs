@@ -101,7 +101,7 @@ impl Connections {
                     }
                     asked = now;
                 }
-                Ok::<_, std::io::Error>((way, latencies, refused))
+                Ok::<_, io::Error>((way, latencies, refused))
             }));
         }
         let mut latencies = Vec::new();
