@@ -249,6 +249,8 @@ pub struct Route {
     pub path: &'static str,
     /// Further paths that lead here.
     pub also: &'static [&'static str],
+    /// Paths of the console of 3.x that lead here: the same, without layer A.
+    pub console: &'static [&'static str],
     /// A parameter with a value that must be there (`search=blur`); routes with one go before those without.
     /// The value `*` takes any.
     pub when: Option<(&'static str, &'static str)>,
@@ -276,6 +278,7 @@ impl Route {
         methods: &[Method::Get],
         path: "",
         also: &[],
+        console: &[],
         when: None,
         class: Class::Admin,
         instead: "",
@@ -323,7 +326,18 @@ impl Route {
 
     /// All its paths.
     pub fn paths(&self) -> impl Iterator<Item = &'static str> {
-        core::iter::once(self.path).chain(self.also.iter().copied())
+        let further = self.also.iter().chain(self.console).copied();
+        core::iter::once(self.path).chain(further)
+    }
+
+    /// Layer A on one of its paths.
+    #[must_use]
+    pub fn check_on(&self, path: &str) -> Check {
+        if self.console.contains(&path) {
+            Check::None
+        } else {
+            self.check
+        }
     }
 }
 

@@ -105,7 +105,7 @@ impl Routes {
         let answered = refused_by_class(route, call)
             .or_else(|| refused_by_right(route, call))
             .or_else(|| if naming { misnamed(call) } else { None })
-            .or_else(|| check::fault(route.check, route.area, call))
+            .or_else(|| check::fault(route.check_on(&path), route.area, call))
             .map_or_else(
                 || Args::new(call, route).and_then(|args| (route.make)(&args)),
                 Err,
@@ -342,6 +342,13 @@ mod tests {
             make: text,
             ..Route::V3
         },
+        Route {
+            path: "/v3/admin/ns/x",
+            console: &["/v3/console/ns/x"],
+            check: Check::Naming,
+            make: text,
+            ..Route::V3
+        },
     ];
 
     fn get_as(compat: Compat, uri: &str) -> (u16, String) {
@@ -415,6 +422,15 @@ mod tests {
         assert!(body.contains("Request method 'POST' not supported"));
         assert_eq!(get_as(Compat::V2, "/v3/admin/x").0, 404);
         assert_eq!(get("/v3/admin/x").0, 200);
+    }
+
+    #[test]
+    fn the_console_asks_the_same_without_layer_a() {
+        for (path, status) in [("admin", 400), ("console", 200)] {
+            assert_eq!(get(&format!("/v3/{path}/ns/x")).0, 200, "{path}");
+            let illegal = get(&format!("/v3/{path}/ns/x?namespaceId=bad*"));
+            assert_eq!(illegal.0, status, "{path}");
+        }
     }
 
     #[test]

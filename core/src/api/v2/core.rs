@@ -1,7 +1,7 @@
 //! Routes of `/v2/console` and `/v2/core`.
 
 use crate::api::{
-    Check, Class, Kind, Method, Param, Right, Route,
+    Check, Class, Method, Param, Right, Route,
     wrapped::{cluster, namespace},
 };
 
@@ -18,13 +18,6 @@ const CORE: Route = Route {
     ..Route::V2
 };
 
-const FORM: &[Param] = &[
-    Param::text("namespaceId", "id; blank for a random one"),
-    Param::text("namespaceName", "name that people see"),
-    Param::text("namespaceDesc", "description"),
-];
-const ID: &[Param] = &[Param::text("namespaceId", "id of the namespace").required()];
-
 /// Namespaces, and whether the server is there.
 pub(super) const NAMESPACES: &[Route] = &[
     Route {
@@ -37,7 +30,7 @@ pub(super) const NAMESPACES: &[Route] = &[
     Route {
         path: "/v2/console/namespace",
         instead: "GET ${contextPath:nacos}/v3/console/core/namespace",
-        params: ID,
+        params: namespace::ID,
         summary: "Shows a namespace.",
         make: namespace::detail_v2,
         ..CONSOLE
@@ -46,7 +39,7 @@ pub(super) const NAMESPACES: &[Route] = &[
         methods: &[Method::Post],
         path: "/v2/console/namespace",
         instead: "POST ${contextPath:nacos}/v3/console/core/namespace",
-        params: FORM,
+        params: namespace::FORM,
         summary: "Creates a namespace.",
         make: namespace::create_v2,
         ..CONSOLE
@@ -55,7 +48,7 @@ pub(super) const NAMESPACES: &[Route] = &[
         methods: &[Method::Put],
         path: "/v2/console/namespace",
         instead: "PUT ${contextPath:nacos}/v3/console/core/namespace",
-        params: FORM,
+        params: namespace::CHANGE,
         summary: "Changes name and description of a namespace.",
         make: namespace::update,
         ..CONSOLE
@@ -64,7 +57,7 @@ pub(super) const NAMESPACES: &[Route] = &[
         methods: &[Method::Delete],
         path: "/v2/console/namespace",
         instead: "DELETE ${contextPath:nacos}/v3/console/core/namespace",
-        params: ID,
+        params: namespace::ID,
         summary: "Deletes a namespace, not what is in it.",
         make: namespace::delete,
         ..CONSOLE
@@ -99,10 +92,7 @@ pub(super) const CLUSTER: &[Route] = &[
     Route {
         path: "/v2/core/cluster/node/list",
         instead: "GET {contextPath:nacos}/v3/admin/core/cluster/node/list",
-        params: &[
-            Param::text("address", "beginning of the address"),
-            Param::text("state", "state of the member"),
-        ],
+        params: cluster::LIST,
         summary: "Lists the members.",
         make: cluster::list,
         ..CORE
@@ -126,9 +116,7 @@ pub(super) const CLUSTER: &[Route] = &[
         methods: &[Method::Put],
         path: "/v2/core/cluster/lookup",
         instead: "PUT {contextPath:nacos}/v3/admin/core/cluster/lookup",
-        params: &[Param::text("type", "file or address-server")
-            .required()
-            .asked()],
+        params: cluster::LOOKUP,
         summary: "Not supported: members are settings of the server.",
         make: cluster::change_members,
         ..CORE
@@ -174,10 +162,7 @@ pub(super) const CLUSTER: &[Route] = &[
     Route {
         path: "/v2/core/loader/reloadCurrent",
         instead: "POST ${contextPath:nacos}/v3/admin/core/loader/reloadCurrent",
-        params: &[
-            Param::of("count", Kind::Int, "connections to keep").required(),
-            Param::text("redirectAddress", "where the others go"),
-        ],
+        params: cluster::RELOAD,
         summary: "Asks the newest connections to connect again, until a number is left.",
         make: cluster::reload_v2,
         ..CORE
@@ -185,10 +170,7 @@ pub(super) const CLUSTER: &[Route] = &[
     Route {
         path: "/v2/core/loader/reloadClient",
         instead: "POST ${contextPath:nacos}/v3/admin/core/loader/reloadClient",
-        params: &[
-            Param::text("connectionId", "connection").required(),
-            Param::text("redirectAddress", "where it goes"),
-        ],
+        params: cluster::RELOAD_CLIENT,
         summary: "Asks one connection to connect again.",
         make: cluster::reload_client_v2,
         ..CORE
@@ -196,7 +178,7 @@ pub(super) const CLUSTER: &[Route] = &[
     Route {
         path: "/v2/core/loader/smartReloadCluster",
         instead: "POST ${contextPath:nacos}/v3/admin/core/loader/smartReloadCluster",
-        params: &[Param::text("loaderFactor", "share by which members may differ").default("0.1")],
+        params: cluster::SMART_RELOAD,
         summary: "Balances connections between members.",
         make: cluster::smart_reload_v2,
         ..CORE

@@ -6,7 +6,7 @@ use crate::api::{
         ANY, CLUSTER, DECLARED_SERVICE, GROUP, IP, NAMESPACE, PAGE as DECLARED_PAGE, PORT, SERVICE,
         SIZE as DECLARED_SIZE,
         instance::{BATCH, REGISTER},
-        service::{METADATA, SELECTOR},
+        service::METADATA,
     },
     wrapped::{client, instance, operator, service},
 };
@@ -159,33 +159,13 @@ pub(super) const INSTANCES: &[Route] = &[
     },
 ];
 
-const FORM: &[Param] = &[
-    SERVICE,
-    NAMESPACE,
-    GROUP,
-    Param::of(
-        "ephemeral",
-        Kind::Bool,
-        "whether its instances live by beats",
-    )
-    .default("false"),
-    Param::of(
-        "protectThreshold",
-        Kind::Float,
-        "share of healthy ones at which all look healthy",
-    )
-    .default("0"),
-    METADATA,
-    SELECTOR,
-];
-
 /// Services and their health.
 pub(super) const SERVICES: &[Route] = &[
     Route {
         methods: &[Method::Post],
         path: "/v2/ns/service",
         instead: "POST ${contextPath:nacos}/v3/admin/ns/service",
-        params: FORM,
+        params: service::FORM,
         summary: "Creates a service.",
         make: service::create,
         ..WRITE
@@ -194,7 +174,7 @@ pub(super) const SERVICES: &[Route] = &[
         methods: &[Method::Put],
         path: "/v2/ns/service",
         instead: "PUT ${contextPath:nacos}/v3/admin/ns/service",
-        params: FORM,
+        params: service::FORM,
         summary: "Replaces threshold, metadata and selector of a service.",
         make: service::update,
         ..WRITE
@@ -235,17 +215,7 @@ pub(super) const SERVICES: &[Route] = &[
         path: "/v2/ns/health/instance",
         also: &["/v2/ns/health"],
         instead: "PUT ${contextPath:nacos}/v3/admin/ns/health",
-        params: &[
-            SERVICE,
-            IP,
-            PORT,
-            Param::of("healthy", Kind::Bool, "whether it is healthy")
-                .required()
-                .asked(),
-            NAMESPACE,
-            GROUP,
-            CLUSTER,
-        ],
+        params: service::HEALTH,
         summary: "Sets the health of a persistent instance that nobody checks.",
         make: service::set_health,
         ..WRITE
@@ -268,13 +238,7 @@ pub(super) const OPERATOR: &[Route] = &[
         path: "/v2/ns/operator/switches",
         also: &["/v2/ns/ops/switches"],
         instead: "PUT ${contextPath:nacos}/v3/admin/ns/ops/switches",
-        params: &[
-            Param::text("entry", "name of the switch")
-                .required()
-                .asked(),
-            Param::text("value", "its value").required().asked(),
-            Param::of("debug", Kind::Bool, "set it on this member alone").default("false"),
-        ],
+        params: operator::SWITCH,
         check: Check::None,
         right: Right::Admin,
         summary: "Sets a switch; an unknown one does nothing.",
@@ -285,7 +249,7 @@ pub(super) const OPERATOR: &[Route] = &[
         path: "/v2/ns/operator/metrics",
         also: &["/v2/ns/ops/metrics"],
         instead: "GET ${contextPath:nacos}/v3/admin/ns/ops/metrics",
-        params: &[Param::of("onlyStatus", Kind::Bool, "nothing but the status").default("true")],
+        params: operator::METRICS,
         check: Check::None,
         summary: "Shows the status and, if asked, what this member holds.",
         make: operator::metrics_v2,
@@ -355,10 +319,7 @@ pub(super) const CLIENTS: &[Route] = &[
     Route {
         path: "/v2/ns/client/distro",
         instead: "GET ${contextPath:nacos}/v3/admin/ns/client/distro",
-        params: &[
-            Param::text("ip", "address of the client").required(),
-            Param::text("port", "port of the client").required(),
-        ],
+        params: operator::RESPONSIBLE,
         summary: "Shows which member is responsible for a client.",
         make: operator::responsible,
         ..Route::V2

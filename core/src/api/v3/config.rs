@@ -7,23 +7,23 @@ use crate::api::{
 };
 
 /// Data id, as forms ask for it.
-pub(super) const DATA_ID: Param = Param::text("dataId", "data id of the config")
+const DATA_ID: Param = Param::text("dataId", "data id of the config")
     .required()
     .asked();
 /// Group, as forms ask for it.
-pub(super) const GROUP: Param = Param::text("groupName", "group of the config")
+const GROUP: Param = Param::text("groupName", "group of the config")
     .required()
     .asked();
 /// Namespace.
 pub(super) const NAMESPACE: Param =
     Param::text("namespaceId", "namespace; the default one if blank");
 /// Tag.
-pub(super) const TAG: Param = Param::text("tag", "gray version of this tag");
+const TAG: Param = Param::text("tag", "gray version of this tag");
 /// What names a config.
 pub(super) const KEY: &[Param] = &[GROUP, DATA_ID, NAMESPACE];
 
 /// What is published.
-pub(super) const PUBLISH: &[Param] = &[
+const PUBLISH: &[Param] = &[
     GROUP,
     DATA_ID,
     Param::text("content", "content").required().asked(),
@@ -43,7 +43,7 @@ pub(super) const PUBLISH: &[Param] = &[
     ),
 ];
 /// What configs are listed by.
-pub(super) const SEARCH: &[Param] = &[
+const SEARCH: &[Param] = &[
     PAGE,
     SIZE,
     Param::text("dataId", "data id; * stands for anything"),
@@ -62,7 +62,7 @@ const IDS: Param = Param::of(
     "ids of configs; all of the names if blank",
 );
 /// What is exported.
-pub(super) const EXPORT: &[Param] = &[
+const EXPORT: &[Param] = &[
     Param::text("dataId", "data id"),
     Param::text("groupName", "group"),
     NAMESPACE,
@@ -104,6 +104,7 @@ pub(super) const CONFIGS: &[Route] = &[
     Route {
         methods: &[Method::Post],
         path: "/v3/admin/cs/config",
+        console: &["/v3/console/cs/config"],
         params: PUBLISH,
         summary: "Publishes a config, or a gray version of it (header betaIps, or tag).",
         make: config::publish,
@@ -112,6 +113,7 @@ pub(super) const CONFIGS: &[Route] = &[
     Route {
         methods: &[Method::Delete],
         path: "/v3/admin/cs/config",
+        console: &["/v3/console/cs/config"],
         params: &[GROUP, DATA_ID, NAMESPACE, TAG],
         summary: "Removes a config, or the gray version of a tag.",
         make: config::remove,
@@ -120,6 +122,7 @@ pub(super) const CONFIGS: &[Route] = &[
     Route {
         methods: &[Method::Delete],
         path: "/v3/admin/cs/config/batch",
+        console: &["/v3/console/cs/config/batchDelete"],
         params: &[Param::of("ids", Kind::List, "ids of configs, comma-separated").required()],
         summary: "Removes configs by their ids.",
         make: config::remove_ids,
@@ -127,6 +130,10 @@ pub(super) const CONFIGS: &[Route] = &[
     },
     Route {
         path: "/v3/admin/cs/config/list",
+        console: &[
+            "/v3/console/cs/config/list",
+            "/v3/console/cs/config/searchDetail",
+        ],
         params: SEARCH,
         check: Check::None,
         summary: "Lists configs.",
@@ -135,6 +142,7 @@ pub(super) const CONFIGS: &[Route] = &[
     },
     Route {
         path: "/v3/admin/cs/config/beta",
+        console: &["/v3/console/cs/config/beta"],
         params: KEY,
         summary: "Shows the gray version that is for some addresses.",
         make: config::beta,
@@ -143,6 +151,7 @@ pub(super) const CONFIGS: &[Route] = &[
     Route {
         methods: &[Method::Delete],
         path: "/v3/admin/cs/config/beta",
+        console: &["/v3/console/cs/config/beta"],
         params: KEY,
         summary: "Removes the gray version that is for some addresses.",
         make: config::stop_beta,
@@ -178,6 +187,7 @@ pub(super) const CONFIGS: &[Route] = &[
 pub(super) const TRANSFERS: &[Route] = &[
     Route {
         path: "/v3/admin/cs/config/export",
+        console: &["/v3/console/cs/config/export2"],
         params: EXPORT,
         check: Check::None,
         summary: "Exports configs as an archive with all that is known of them.",
@@ -214,6 +224,7 @@ pub(super) const TRANSFERS: &[Route] = &[
 pub(super) const HISTORY: &[Route] = &[
     Route {
         path: "/v3/admin/cs/history/list",
+        console: &["/v3/console/cs/history/list"],
         params: &[GROUP, DATA_ID, NAMESPACE, PAGE, SIZE],
         summary: "Lists the history of a config, the last first.",
         make: history::list_v3,
@@ -221,6 +232,7 @@ pub(super) const HISTORY: &[Route] = &[
     },
     Route {
         path: "/v3/admin/cs/history",
+        console: &["/v3/console/cs/history"],
         params: &[
             GROUP,
             DATA_ID,
@@ -233,6 +245,7 @@ pub(super) const HISTORY: &[Route] = &[
     },
     Route {
         path: "/v3/admin/cs/history/previous",
+        console: &["/v3/console/cs/history/previous"],
         params: &[
             GROUP,
             DATA_ID,
@@ -245,6 +258,7 @@ pub(super) const HISTORY: &[Route] = &[
     },
     Route {
         path: "/v3/admin/cs/history/configs",
+        console: &["/v3/console/cs/history/configs"],
         params: &[NAMESPACE.required()],
         summary: "Lists the configs of a namespace.",
         make: config::configs_v3,
@@ -316,10 +330,7 @@ pub(super) const OPERATIONS: &[Route] = &[
     Route {
         methods: &[Method::Put],
         path: "/v3/admin/cs/ops/log",
-        params: &[
-            Param::text("logName", "name of the logger").required(),
-            Param::text("logLevel", "level").required(),
-        ],
+        params: operator::LOG,
         summary: "Not supported: levels of the log are settings of the server.",
         make: operator::set_log,
         ..OPS

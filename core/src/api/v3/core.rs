@@ -1,7 +1,7 @@
 //! Routes of `/v3/admin/core`.
 
 use crate::api::{
-    Kind, Method, Param, Right, Route,
+    Method, Right, Route,
     wrapped::{cluster, namespace, state},
 };
 
@@ -9,13 +9,6 @@ const ADMIN: Route = Route {
     right: Right::Admin,
     ..Route::V3
 };
-
-const FORM: &[Param] = &[
-    Param::text("namespaceId", "id; blank for a random one"),
-    Param::text("namespaceName", "name that people see"),
-    Param::text("namespaceDesc", "description"),
-];
-const ID: &[Param] = &[Param::text("namespaceId", "id of the namespace").required()];
 
 /// Namespaces.
 pub(super) const NAMESPACES: &[Route] = &[
@@ -27,7 +20,8 @@ pub(super) const NAMESPACES: &[Route] = &[
     },
     Route {
         path: "/v3/admin/core/namespace",
-        params: ID,
+        console: &["/v3/console/core/namespace"],
+        params: namespace::ID,
         summary: "Shows a namespace.",
         make: namespace::detail_v3,
         ..ADMIN
@@ -35,7 +29,7 @@ pub(super) const NAMESPACES: &[Route] = &[
     Route {
         methods: &[Method::Post],
         path: "/v3/admin/core/namespace",
-        params: FORM,
+        params: namespace::FORM,
         summary: "Creates a namespace.",
         make: namespace::create_v3,
         ..ADMIN
@@ -43,7 +37,8 @@ pub(super) const NAMESPACES: &[Route] = &[
     Route {
         methods: &[Method::Put],
         path: "/v3/admin/core/namespace",
-        params: FORM,
+        console: &["/v3/console/core/namespace"],
+        params: namespace::CHANGE,
         summary: "Changes name and description of a namespace.",
         make: namespace::update,
         ..ADMIN
@@ -51,14 +46,15 @@ pub(super) const NAMESPACES: &[Route] = &[
     Route {
         methods: &[Method::Delete],
         path: "/v3/admin/core/namespace",
-        params: ID,
+        console: &["/v3/console/core/namespace"],
+        params: namespace::ID,
         summary: "Deletes a namespace, not what is in it.",
         make: namespace::delete,
         ..ADMIN
     },
     Route {
         path: "/v3/admin/core/namespace/check",
-        params: ID,
+        params: namespace::ID,
         summary: "Counts the namespaces of an id: 0 or 1.",
         make: namespace::count,
         ..ADMIN
@@ -76,6 +72,7 @@ pub(super) const CLUSTER: &[Route] = &[
     },
     Route {
         path: "/v3/admin/core/state/liveness",
+        console: &["/v3/console/health/liveness"],
         right: Right::Open,
         summary: "Says that the server is there.",
         make: cluster::healthy,
@@ -83,6 +80,7 @@ pub(super) const CLUSTER: &[Route] = &[
     },
     Route {
         path: "/v3/admin/core/state/readiness",
+        console: &["/v3/console/health/readiness"],
         right: Right::Open,
         summary: "Says that the server takes requests.",
         make: cluster::healthy,
@@ -102,10 +100,7 @@ pub(super) const CLUSTER: &[Route] = &[
     },
     Route {
         path: "/v3/admin/core/cluster/node/list",
-        params: &[
-            Param::text("address", "beginning of the address"),
-            Param::text("state", "state of the member"),
-        ],
+        params: cluster::LIST,
         summary: "Lists the members.",
         make: cluster::list,
         ..ADMIN
@@ -120,9 +115,7 @@ pub(super) const CLUSTER: &[Route] = &[
     Route {
         methods: &[Method::Put],
         path: "/v3/admin/core/cluster/lookup",
-        params: &[Param::text("type", "file or address-server")
-            .required()
-            .asked()],
+        params: cluster::LOOKUP,
         summary: "Not supported: members are settings of the server.",
         make: cluster::change_members,
         ..ADMIN
@@ -156,10 +149,7 @@ pub(super) const CLUSTER: &[Route] = &[
     Route {
         methods: &[Method::Post],
         path: "/v3/admin/core/loader/reloadCurrent",
-        params: &[
-            Param::of("count", Kind::Int, "connections to keep").required(),
-            Param::text("redirectAddress", "where the others go"),
-        ],
+        params: cluster::RELOAD,
         summary: "Asks the newest connections to connect again, until a number is left.",
         make: cluster::reload_v3,
         ..ADMIN
@@ -167,10 +157,7 @@ pub(super) const CLUSTER: &[Route] = &[
     Route {
         methods: &[Method::Post],
         path: "/v3/admin/core/loader/reloadClient",
-        params: &[
-            Param::text("connectionId", "connection").required(),
-            Param::text("redirectAddress", "where it goes"),
-        ],
+        params: cluster::RELOAD_CLIENT,
         summary: "Asks one connection to connect again.",
         make: cluster::reload_client_v3,
         ..ADMIN
@@ -178,7 +165,7 @@ pub(super) const CLUSTER: &[Route] = &[
     Route {
         methods: &[Method::Post],
         path: "/v3/admin/core/loader/smartReloadCluster",
-        params: &[Param::text("loaderFactor", "share by which members may differ").default("0.1")],
+        params: cluster::SMART_RELOAD,
         summary: "Balances connections between members.",
         make: cluster::smart_reload_v3,
         ..ADMIN

@@ -5,7 +5,7 @@ use crate::api::{
     v1::naming::{
         CLUSTER, GROUP, IP, NAMESPACE, PORT, SERVICE,
         instance::{BATCH, REGISTER},
-        service::{METADATA, SELECTOR},
+        service::METADATA,
     },
     wrapped::{PAGE, SIZE, client, instance, operator, service},
 };
@@ -40,6 +40,7 @@ pub(super) const INSTANCES: &[Route] = &[
     Route {
         methods: &[Method::Put],
         path: "/v3/admin/ns/instance",
+        console: &["/v3/console/ns/instance"],
         params: REGISTER,
         summary: "Replaces weight, flag and metadata of an instance, over what it registers itself.",
         make: instance::update,
@@ -94,28 +95,8 @@ pub(super) const INSTANCES: &[Route] = &[
     },
 ];
 
-/// What creates or changes a service.
-pub(super) const SERVICE_FORM: &[Param] = &[
-    SERVICE,
-    NAMESPACE,
-    GROUP,
-    Param::of(
-        "ephemeral",
-        Kind::Bool,
-        "whether its instances live by beats",
-    )
-    .default("false"),
-    Param::of(
-        "protectThreshold",
-        Kind::Float,
-        "share of healthy ones at which all look healthy",
-    )
-    .default("0"),
-    METADATA,
-    SELECTOR,
-];
 /// What a list of services is narrowed by.
-pub(super) const SERVICE_LIST: &[Param] = &[
+const SERVICE_LIST: &[Param] = &[
     PAGE,
     SIZE,
     NAMESPACE,
@@ -130,7 +111,7 @@ pub(super) const SERVICE_LIST: &[Param] = &[
     Param::of("withInstances", Kind::Bool, "services with their instances").default("false"),
 ];
 /// What subscribers are listed by.
-pub(super) const SUBSCRIBERS: &[Param] = &[
+const SUBSCRIBERS: &[Param] = &[
     SERVICE,
     NAMESPACE,
     GROUP,
@@ -139,7 +120,7 @@ pub(super) const SUBSCRIBERS: &[Param] = &[
     Param::of("aggregation", Kind::Bool, "ask all members").default("true"),
 ];
 /// What describes a cluster.
-pub(super) const CLUSTER_FORM: &[Param] = &[
+const CLUSTER_FORM: &[Param] = &[
     NAMESPACE,
     SERVICE,
     GROUP,
@@ -169,7 +150,8 @@ pub(super) const SERVICES: &[Route] = &[
     Route {
         methods: &[Method::Post],
         path: "/v3/admin/ns/service",
-        params: SERVICE_FORM,
+        console: &["/v3/console/ns/service"],
+        params: service::FORM,
         summary: "Creates a service.",
         make: service::create,
         ..WRITE
@@ -177,7 +159,8 @@ pub(super) const SERVICES: &[Route] = &[
     Route {
         methods: &[Method::Put],
         path: "/v3/admin/ns/service",
-        params: SERVICE_FORM,
+        console: &["/v3/console/ns/service"],
+        params: service::FORM,
         summary: "Replaces threshold, metadata and selector of a service.",
         make: service::update,
         ..WRITE
@@ -185,6 +168,7 @@ pub(super) const SERVICES: &[Route] = &[
     Route {
         methods: &[Method::Delete],
         path: "/v3/admin/ns/service",
+        console: &["/v3/console/ns/service"],
         params: &[SERVICE, NAMESPACE, GROUP],
         summary: "Removes a service that has no instances.",
         make: service::delete,
@@ -192,6 +176,7 @@ pub(super) const SERVICES: &[Route] = &[
     },
     Route {
         path: "/v3/admin/ns/service",
+        console: &["/v3/console/ns/service"],
         params: &[SERVICE, NAMESPACE, GROUP],
         summary: "Shows a service.",
         make: service::detail_v3,
@@ -199,6 +184,7 @@ pub(super) const SERVICES: &[Route] = &[
     },
     Route {
         path: "/v3/admin/ns/service/list",
+        console: &["/v3/console/ns/service/list"],
         params: SERVICE_LIST,
         summary: "Lists services with counts, or with their instances.",
         make: service::list,
@@ -206,6 +192,7 @@ pub(super) const SERVICES: &[Route] = &[
     },
     Route {
         path: "/v3/admin/ns/service/subscribers",
+        console: &["/v3/console/ns/service/subscribers"],
         params: SUBSCRIBERS,
         summary: "Lists the subscribers of a service.",
         make: service::subscribers,
@@ -220,6 +207,7 @@ pub(super) const SERVICES: &[Route] = &[
     Route {
         methods: &[Method::Put],
         path: "/v3/admin/ns/cluster",
+        console: &["/v3/console/ns/service/cluster"],
         params: CLUSTER_FORM,
         summary: "Describes a cluster of a service.",
         make: service::set_cluster,
@@ -228,17 +216,7 @@ pub(super) const SERVICES: &[Route] = &[
     Route {
         methods: &[Method::Put],
         path: "/v3/admin/ns/health/instance",
-        params: &[
-            SERVICE,
-            IP,
-            PORT,
-            Param::of("healthy", Kind::Bool, "whether it is healthy")
-                .required()
-                .asked(),
-            NAMESPACE,
-            GROUP,
-            CLUSTER,
-        ],
+        params: service::HEALTH,
         summary: "Sets the health of a persistent instance that nobody checks.",
         make: service::set_health,
         ..WRITE
@@ -262,13 +240,7 @@ pub(super) const OPERATOR: &[Route] = &[
     Route {
         methods: &[Method::Put],
         path: "/v3/admin/ns/ops/switches",
-        params: &[
-            Param::text("entry", "name of the switch")
-                .required()
-                .asked(),
-            Param::text("value", "its value").required().asked(),
-            Param::of("debug", Kind::Bool, "set it on this member alone").default("false"),
-        ],
+        params: operator::SWITCH,
         right: Right::Admin,
         summary: "Sets a switch; an unknown one does nothing.",
         make: operator::set_switch,
@@ -276,7 +248,7 @@ pub(super) const OPERATOR: &[Route] = &[
     },
     Route {
         path: "/v3/admin/ns/ops/metrics",
-        params: &[Param::of("onlyStatus", Kind::Bool, "nothing but the status").default("true")],
+        params: operator::METRICS,
         summary: "Shows the status and, if asked, what this member holds.",
         make: operator::metrics_v3,
         ..Route::V3
@@ -284,10 +256,7 @@ pub(super) const OPERATOR: &[Route] = &[
     Route {
         methods: &[Method::Put],
         path: "/v3/admin/ns/ops/log",
-        params: &[
-            Param::text("logName", "name of the logger").required(),
-            Param::text("logLevel", "level").required(),
-        ],
+        params: operator::LOG,
         right: Right::Admin,
         summary: "Not supported: levels of the log are settings of the server.",
         make: operator::set_log,
@@ -349,10 +318,7 @@ pub(super) const CLIENTS: &[Route] = &[
     },
     Route {
         path: "/v3/admin/ns/client/distro",
-        params: &[
-            Param::text("ip", "address of the client").required(),
-            Param::text("port", "port of the client").required(),
-        ],
+        params: operator::RESPONSIBLE,
         summary: "Shows which member is responsible for a client.",
         make: operator::responsible,
         ..READ

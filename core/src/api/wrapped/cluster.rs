@@ -9,12 +9,35 @@ use serde_json::{Value, json};
 
 use super::{data, not_supported, ok};
 use crate::{
-    api::{Answer, Args, Call, Fault, Plan, clients, v1::core_cluster::member_json},
+    api::{Answer, Args, Call, Fault, Kind, Param, Plan, clients, v1::core_cluster::member_json},
     node::{
         op::{Op, Question},
         reply::{Connection, Reply},
     },
 };
+
+/// Parameters of [`list`].
+pub(in crate::api) const LIST: &[Param] = &[
+    Param::text("address", "beginning of the address"),
+    Param::text("state", "state of the member"),
+];
+/// Parameters of a change of how members find each other.
+pub(in crate::api) const LOOKUP: &[Param] = &[Param::text("type", "file or address-server")
+    .required()
+    .asked()];
+/// Parameters of [`reload_v3`].
+pub(in crate::api) const RELOAD: &[Param] = &[
+    Param::of("count", Kind::Int, "connections to keep").required(),
+    Param::text("redirectAddress", "where the others go"),
+];
+/// Parameters of [`reload_client_v3`].
+pub(in crate::api) const RELOAD_CLIENT: &[Param] = &[
+    Param::text("connectionId", "connection").required(),
+    Param::text("redirectAddress", "where it goes"),
+];
+/// Parameters of [`smart_reload_v3`].
+pub(in crate::api) const SMART_RELOAD: &[Param] =
+    &[Param::text("loaderFactor", "share by which members may differ").default("0.1")];
 
 fn member_of(call: &Call<'_>) -> Value {
     member_json(call.server, call.now.wall)

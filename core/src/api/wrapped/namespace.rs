@@ -5,12 +5,36 @@ use alloc::{format, string::String};
 use super::{data, done};
 use crate::{
     api::{
-        Answer, Args, Fault, Generation, Plan,
+        Answer, Args, Fault, Generation, Param, Plan,
         console::{is_default, is_namespace_name, namespaces_json, one_namespace_json},
     },
     model::DEFAULT_NAMESPACE,
     node::{op::Op, reply::Refusal},
 };
+
+const NAME: Param = Param::text("namespaceName", "name that people see");
+const DESC: Param = Param::text("namespaceDesc", "description");
+/// What names one.
+pub(in crate::api) const ID: &[Param] =
+    &[Param::text("namespaceId", "id of the namespace").required()];
+/// What one is created with.
+pub(in crate::api) const FORM: &[Param] = &[
+    Param::text("namespaceId", "id; blank for a random one"),
+    NAME,
+    DESC,
+];
+/// What one is created with by the console.
+pub(in crate::api) const CONSOLE_FORM: &[Param] = &[
+    Param::text("customNamespaceId", "id; blank for a random one"),
+    NAME,
+    DESC,
+];
+/// What is changed of one.
+pub(in crate::api) const CHANGE: &[Param] = &[
+    Param::text("namespaceId", "id of the namespace"),
+    NAME,
+    DESC,
+];
 
 /// Longest id.
 const ID_LENGTH: usize = 128;

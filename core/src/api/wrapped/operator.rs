@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{data, not_supported, ok, wrapped};
 use crate::{
     api::{
-        Answer, Args, Fault, Plan, json_string,
+        Answer, Args, Fault, Kind, Param, Plan, json_string,
         service_json::float_json,
         v1::naming::operator::{self as v1, status, switches_json, totals_json},
     },
@@ -16,6 +16,28 @@ use crate::{
         reply::{Refusal, Reply, Totals},
     },
 };
+
+/// Parameters of [`set_switch`].
+pub(in crate::api) const SWITCH: &[Param] = &[
+    Param::text("entry", "name of the switch")
+        .required()
+        .asked(),
+    Param::text("value", "its value").required().asked(),
+    Param::of("debug", Kind::Bool, "set it on this member alone").default("false"),
+];
+/// Parameters of the counters.
+pub(in crate::api) const METRICS: &[Param] =
+    &[Param::of("onlyStatus", Kind::Bool, "nothing but the status").default("true")];
+/// Parameters of [`responsible`].
+pub(in crate::api) const RESPONSIBLE: &[Param] = &[
+    Param::text("ip", "address of the client").required(),
+    Param::text("port", "port of the client").required(),
+];
+/// Parameters of [`set_log`].
+pub(in crate::api) const LOG: &[Param] = &[
+    Param::text("logName", "name of the logger").required(),
+    Param::text("logLevel", "level").required(),
+];
 
 /// v2's switches.
 pub(in crate::api) fn switches_v2(args: &Args<'_>) -> Result<Plan, Fault> {

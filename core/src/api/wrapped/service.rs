@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 use super::{data, naming_pages, ok, page_json, positive_page, wrapped};
 use crate::{
     api::{
-        Answer, Args, Fault, Plan,
+        Answer, Args, Fault, Kind, Param, Plan,
         hosts::push_host_unnamed,
         service_json::{
             checker_json, float_json, metadata_json, selector_json, service_fault, service_unknown,
         },
         v1::naming::{
+            CLUSTER, GROUP, IP, NAMESPACE, PORT, SERVICE,
             catalog::service_counts_json,
             clusters_of, health as v1_health,
             service::{self as v1, holding},
@@ -27,6 +28,39 @@ use crate::{
     },
     view::{ServiceFilter, ServiceView, TextFilter},
 };
+
+/// What creates or changes a service.
+pub(in crate::api) const FORM: &[Param] = &[
+    SERVICE,
+    NAMESPACE,
+    GROUP,
+    Param::of(
+        "ephemeral",
+        Kind::Bool,
+        "whether its instances live by beats",
+    )
+    .default("false"),
+    Param::of(
+        "protectThreshold",
+        Kind::Float,
+        "share of healthy ones at which all look healthy",
+    )
+    .default("0"),
+    v1::METADATA,
+    v1::SELECTOR,
+];
+/// What sets the health of an instance.
+pub(in crate::api) const HEALTH: &[Param] = &[
+    SERVICE,
+    IP,
+    PORT,
+    Param::of("healthy", Kind::Bool, "whether it is healthy")
+        .required()
+        .asked(),
+    NAMESPACE,
+    GROUP,
+    CLUSTER,
+];
 
 /// Most names of a page of v2's list.
 const NAMES: usize = 500;
