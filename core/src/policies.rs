@@ -53,6 +53,44 @@ pub struct PolicyPlugin {
     pub digest: Arc<str>,
 }
 
+/// A change of a policy. Its document and plugin are of types that say whether there may be none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyChange<D, P> {
+    /// For what.
+    pub scope: PolicyScope,
+    /// The document, JSON, checked; none removes.
+    pub document: D,
+    /// The plugin that its rule is.
+    pub plugin: P,
+    /// Only if this is the revision in force (0: none is).
+    pub expected: Option<u64>,
+    /// Who, for the history.
+    pub user: Arc<str>,
+    /// From where, for the history.
+    pub ip: Arc<str>,
+    /// Leader's stamp.
+    pub stamp: u64,
+}
+
+impl<D, P> PolicyChange<D, P> {
+    /// The same with what document and plugin are made into.
+    fn map<E, Q>(
+        self,
+        document: impl FnOnce(D) -> E,
+        plugin: impl FnOnce(P) -> Q,
+    ) -> PolicyChange<E, Q> {
+        PolicyChange {
+            scope: self.scope,
+            document: document(self.document),
+            plugin: plugin(self.plugin),
+            expected: self.expected,
+            user: self.user,
+            ip: self.ip,
+            stamp: self.stamp,
+        }
+    }
+}
+
 /// A version of a policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyItem {
@@ -171,27 +209,20 @@ impl Policies {
             Op::RemovePolicy { scope, expected } => (scope, None, None, expected),
             _ => return Err(Refusal::Illegal("no operation on policies".into())).into(),
         };
-        let (user, ip) = (turn.origin.user.clone(), turn.origin.ip.clone());
-        let stamp = turn.stamp;
+        let change = PolicyChange {
+            scope,
+            document: (),
+            plugin: (),
+            expected,
+            user: turn.origin.user.clone(),
+            ip: turn.origin.ip.clone(),
+            stamp: turn.stamp,
+        };
         Step::Propose(match (document, plugin) {
-            (Some(document), Some(plugin)) => Command::SetPluginPolicy {
-                scope,
-                document,
-                plugin,
-                expected,
-                user,
-                ip,
-                stamp,
-            },
-            (document, plugin) => Command::SetPolicy {
-                scope,
-                document,
-                plugin,
-                expected,
-                user,
-                ip,
-                stamp,
-            },
+            (Some(document), Some(plugin)) => {
+                Command::SetPluginPolicy(change.map(|()| document, |()| plugin))
+            }
+            (document, plugin) => Command::SetPolicy(change.map(|()| document, |()| plugin)),
         })
     }
 
@@ -200,52 +231,28 @@ impl Policies {
     /// # Errors
     /// [`Refusal::PolicyConflict`]; commands of other modules are refused and change nothing.
     pub fn apply(&mut self, index: u64, command: Command, rows: &mut Vec<RowWrite>) -> Answered {
-        let (scope, document, plugin, expected, user, ip, stamp) = match command {
-            Command::SetPolicy {
-                scope,
-                document,
-                plugin,
-                expected,
-                user,
-                ip,
-                stamp,
-            } => (scope, document, plugin, expected, user, ip, stamp),
+        let change = match command {
+            Command::SetPolicy(change) => change,
             // That the plugin is published, the node has seen.
-            Command::SetPluginPolicy {
-                scope,
-                document,
-                plugin,
-                expected,
-                user,
-                ip,
-                stamp,
-            } => (
-                scope,
-                Some(document),
-                Some(plugin),
-                expected,
-                user,
-                ip,
-                stamp,
-            ),
+            Command::SetPluginPolicy(change) => change.map(Some, Some),
             _ => return Err(Refusal::Illegal("no command on policies".into())),
         };
-        let current = self.get(&scope).map_or(0, |item| item.revision);
-        if expected.is_some_and(|expected| expected != current) {
+        let current = self.get(&change.scope).map_or(0, |item| item.revision);
+        if change.expected.is_some_and(|expected| expected != current) {
             return Err(Refusal::PolicyConflict(current));
         }
-        if document.is_none() && current == 0 {
+        if change.document.is_none() && current == 0 {
             return Ok(Reply::Policy(0));
         }
         let item = PolicyItem {
             revision: index,
-            document,
-            plugin,
-            modified: stamp,
-            user,
-            ip,
+            document: change.document,
+            plugin: change.plugin,
+            modified: change.stamp,
+            user: change.user,
+            ip: change.ip,
         };
-        self.put(scope, item, rows);
+        self.put(change.scope, item, rows);
         while self.removed.len() > MAX_REMOVED {
             if let Some((_, oldest)) = self.removed.pop_first() {
                 self.forget(&oldest, rows);

@@ -11,7 +11,7 @@ use crate::model::{
 };
 use crate::node::op::{CapacityChange, CapacityOf, Publish};
 use crate::plugins::PluginModule;
-use crate::policies::{PolicyPlugin, PolicyScope};
+use crate::policies::{PolicyChange, PolicyPlugin};
 
 /// A durable change. Decided in `apply`, whose outcome is the reply. The enum only grows at its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -168,23 +168,8 @@ pub enum Command {
         /// Leader's stamp.
         stamp: u64,
     },
-    /// Set or remove a load-balancing policy.
-    SetPolicy {
-        /// For what.
-        scope: PolicyScope,
-        /// The document, JSON, checked; none removes.
-        document: Option<Arc<str>>,
-        /// The plugin that its rule is.
-        plugin: Option<PolicyPlugin>,
-        /// Only if this is the revision in force (0: none is).
-        expected: Option<u64>,
-        /// Who, for the history.
-        user: Arc<str>,
-        /// From where, for the history.
-        ip: Arc<str>,
-        /// Leader's stamp.
-        stamp: u64,
-    },
+    /// Set or remove a load-balancing policy. Those of older releases may name a plugin too, published or not.
+    SetPolicy(PolicyChange<Option<Arc<str>>, Option<PolicyPlugin>>),
     /// Publish a config unless a quota is full.
     PublishWithin {
         /// What.
@@ -221,22 +206,7 @@ pub enum Command {
         stamp: u64,
     },
     /// Set a load-balancing policy whose rule is a plugin, if that is published.
-    SetPluginPolicy {
-        /// For what.
-        scope: PolicyScope,
-        /// The document, JSON, checked.
-        document: Arc<str>,
-        /// The plugin that its rule is.
-        plugin: PolicyPlugin,
-        /// Only if this is the revision in force (0: none is).
-        expected: Option<u64>,
-        /// Who, for the history.
-        user: Arc<str>,
-        /// From where, for the history.
-        ip: Arc<str>,
-        /// Leader's stamp.
-        stamp: u64,
-    },
+    SetPluginPolicy(PolicyChange<Arc<str>, PolicyPlugin>),
 }
 
 /// A change of one persistent instance's health.
@@ -318,9 +288,9 @@ impl Command {
             | Self::CreateNamespace { stamp, .. }
             | Self::UpdateNamespace { stamp, .. }
             | Self::Lock { stamp, .. }
-            | Self::SetPolicy { stamp, .. }
+            | Self::SetPolicy(PolicyChange { stamp, .. })
             | Self::SetPlugin { stamp, .. }
-            | Self::SetPluginPolicy { stamp, .. } => Some(*stamp),
+            | Self::SetPluginPolicy(PolicyChange { stamp, .. }) => Some(*stamp),
             _ => None,
         }
     }

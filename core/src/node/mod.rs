@@ -414,9 +414,9 @@ impl Node {
             | Command::UpdateNamespace { .. }
             | Command::DeleteNamespace { .. } => self.namespaces.apply(command, rows),
             Command::Lock { .. } => self.locks.apply(command, rows),
-            Command::SetPolicy { .. } => self.policies.apply(index, command, rows),
-            Command::SetPluginPolicy { ref plugin, .. } => {
-                self.plugins.check(plugin)?;
+            Command::SetPolicy(_) => self.policies.apply(index, command, rows),
+            Command::SetPluginPolicy(ref change) => {
+                self.plugins.check(&change.plugin)?;
                 self.policies.apply(index, command, rows)
             }
             Command::SetPlugin { .. } => self.plugins.apply(index, command, &self.policies, rows),

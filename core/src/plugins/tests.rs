@@ -1,7 +1,10 @@
 use alloc::{format, vec};
 
 use super::*;
-use crate::{model::Md5, policies::PolicyScope};
+use crate::{
+    model::Md5,
+    policies::{PolicyChange, PolicyScope},
+};
 
 fn module(bytes: &[u8]) -> PluginModule {
     PluginModule {
@@ -57,7 +60,7 @@ impl World {
 
     fn name_in_policy(&mut self, service: &str, name: &str, digest: &str) {
         self.index += 1;
-        let command = Command::SetPluginPolicy {
+        let command = Command::SetPluginPolicy(PolicyChange {
             scope: PolicyScope::of("", "g", service),
             document: "{}".into(),
             plugin: PolicyPlugin {
@@ -68,7 +71,7 @@ impl World {
             user: "u".into(),
             ip: "i".into(),
             stamp: 7,
-        };
+        });
         self.policies
             .apply(self.index, command, &mut Vec::new())
             .unwrap();

@@ -7,7 +7,7 @@ fn service(name: &str) -> PolicyScope {
 }
 
 fn set(scope: &PolicyScope, document: Option<&str>, expected: Option<u64>) -> Command {
-    Command::SetPolicy {
+    Command::SetPolicy(PolicyChange {
         scope: scope.clone(),
         document: document.map(Arc::from),
         plugin: None,
@@ -15,7 +15,7 @@ fn set(scope: &PolicyScope, document: Option<&str>, expected: Option<u64>) -> Co
         user: "u".into(),
         ip: "1.1.1.1".into(),
         stamp: 7,
-    }
+    })
 }
 
 /// Policies, and the rows as a state store keeps them.

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::{ConfigType, ContentRef, GrayRule, HealthChecker, Md5, Selector, Sha256};
+use crate::policies::PolicyScope;
 
 /// Number of the variant; new variants must be added here, and then to the samples.
 fn number(command: &Command) -> u8 {
@@ -29,11 +30,11 @@ fn number(command: &Command) -> u8 {
         Command::PatchOperator { .. } => 16,
         Command::ExpireMetadata { .. } => 17,
         Command::Lock { .. } => 18,
-        Command::SetPolicy { .. } => 19,
+        Command::SetPolicy(_) => 19,
         Command::PublishWithin { .. } => 20,
         Command::RemoveRevision { .. } => 21,
         Command::SetPlugin { .. } => 22,
-        Command::SetPluginPolicy { .. } => 23,
+        Command::SetPluginPolicy(_) => 23,
     }
 }
 const VARIANTS: usize = 24;
@@ -325,7 +326,7 @@ fn samples() -> Vec<(Command, &'static str)> {
             r"\x01\x12\x01k\nNACOS_LOCK\x01\xac\x02\x07",
         ),
         (
-            Command::SetPolicy {
+            Command::SetPolicy(PolicyChange {
                 scope: PolicyScope::Service(ServiceKey::new("", "g", "s")),
                 document: Some("{}".into()),
                 plugin: Some(PolicyPlugin {
@@ -336,11 +337,11 @@ fn samples() -> Vec<(Command, &'static str)> {
                 user: "u".into(),
                 ip: "i".into(),
                 stamp: 7,
-            },
+            }),
             r"\x01\x13\x01\x06public\x01g\x01s\x01\x02{}\x01\x01p\x01d\x01\xac\x02\x01u\x01i\x07",
         ),
         (
-            Command::SetPolicy {
+            Command::SetPolicy(PolicyChange {
                 scope: PolicyScope::Namespace("n".into()),
                 document: None,
                 plugin: None,
@@ -348,7 +349,7 @@ fn samples() -> Vec<(Command, &'static str)> {
                 user: "".into(),
                 ip: "".into(),
                 stamp: 7,
-            },
+            }),
             r"\x01\x13\x00\x01n\x00\x00\x00\x00\x00\x07",
         ),
         (
@@ -383,7 +384,7 @@ fn samples() -> Vec<(Command, &'static str)> {
             r"\x01\x16\x01p\x010123456789abcdef0123456789abcdef\x000123456789abcdef\xac\x02\x01u\x01i\x07",
         ),
         (
-            Command::SetPluginPolicy {
+            Command::SetPluginPolicy(PolicyChange {
                 scope: PolicyScope::Namespace("n".into()),
                 document: "{}".into(),
                 plugin: PolicyPlugin {
@@ -394,7 +395,7 @@ fn samples() -> Vec<(Command, &'static str)> {
                 user: "u".into(),
                 ip: "i".into(),
                 stamp: 7,
-            },
+            }),
             r"\x01\x17\x00\x01n\x02{}\x01p\x01d\x01\xac\x02\x01u\x01i\x07",
         ),
     ]
