@@ -7,7 +7,7 @@ use alloc::{
 
 use serde_json::Value;
 
-use crate::model::{DEFAULT_CLUSTER, Metadata};
+use crate::model::Metadata;
 
 /// A full beat.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,18 +24,6 @@ pub struct FullBeat {
     pub ephemeral: bool,
     /// Metadata.
     pub metadata: Metadata,
-}
-
-impl FullBeat {
-    /// Its cluster, or the default one.
-    #[must_use]
-    pub fn cluster(&self) -> &str {
-        if self.cluster.trim().is_empty() {
-            DEFAULT_CLUSTER
-        } else {
-            &self.cluster
-        }
-    }
 }
 
 /// Reads a beat; blank is none. Unknown fields are passed over, numbers may be texts and the other way round.
@@ -133,7 +121,7 @@ mod tests {
         let text = r#"{"ip":"10.0.0.1","port":"8080","cluster":"C1","weight":"2.5","metadata":{"a":1,"b":null},"scheduled":true}"#;
         let beat = parse(text).unwrap().unwrap();
         assert_eq!(
-            (&*beat.ip, beat.port, beat.cluster(), beat.weight),
+            (&*beat.ip, beat.port, &*beat.cluster, beat.weight),
             ("10.0.0.1", 8080, "C1", 2.5)
         );
         assert!(beat.ephemeral);
@@ -142,10 +130,7 @@ mod tests {
             [("a", "1")]
         );
         let empty = parse("{}").unwrap().unwrap();
-        assert_eq!(
-            (empty.cluster(), empty.weight, empty.port),
-            ("DEFAULT", 0.0, 0)
-        );
+        assert_eq!((&*empty.cluster, empty.weight, empty.port), ("", 0.0, 0));
         assert_eq!(parse(" "), Ok(None));
         assert!(parse(r#"{"port":"x"}"#).is_err());
         assert!(parse("[]").is_err());

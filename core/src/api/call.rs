@@ -135,11 +135,13 @@ impl<'a> Args<'a> {
         self.call
     }
 
-    /// A parameter as given (trimmed), by its name or its alias; none if it is missing. Blank counts as given.
+    /// A parameter as given (trimmed), by its name or, if that is missing or blank, by its alias; none if it is
+    /// missing. Blank counts as given.
     #[must_use]
     pub fn given(&self, name: &str) -> Option<&'a str> {
-        let alias = || self.row(name).and_then(|p| p.alias);
-        self.call.param(name).or_else(|| self.call.param(alias()?))
+        let own = self.call.param(name);
+        let alias = || self.call.param(self.row(name)?.alias?);
+        own.filter(|v| !v.is_empty()).or_else(alias).or(own)
     }
 
     /// A parameter, or the default of its row (or nothing) if it is missing or blank.

@@ -169,9 +169,11 @@ fn class(args: &Args<'_>, healthy_only: bool, consumer: &str) -> RenderClass {
 pub(in crate::api) fn list_v2(args: &Args<'_>) -> Result<Plan, Fault> {
     let call = args.call();
     let service = service_key(args);
-    let client = args.text("ip");
-    let consumer = if client.is_empty() { call.ip } else { client };
-    let class = class(args, args.flag("healthyOnly"), consumer);
+    let client = match args.text("ip") {
+        "" => call.ip,
+        given => given,
+    };
+    let class = class(args, args.flag("healthyOnly"), client);
     let (wall, all_ips) = (call.now.wall, AllIps::from(call.server.compat));
     let port = u16::try_from(args.int("port")).unwrap_or_default();
     if port == 0 || client.is_empty() {

@@ -357,7 +357,10 @@ fn list(args: &Args<'_>) -> Result<Plan, Fault> {
             Arc::from(text)
         }
     };
-    let client = args.text("clientIP");
+    let client = match args.text("clientIP") {
+        "" => call.ip,
+        given => given,
+    };
     let mut class = RenderClass {
         clusters: shared(args.text("clusters")),
         healthy_only: args.strict("healthyOnly"),
@@ -369,7 +372,7 @@ fn list(args: &Args<'_>) -> Result<Plan, Fault> {
         .service(&service)
         .is_some_and(|s| s.selects_by_label())
     {
-        class.consumer = shared(if client.is_empty() { call.ip } else { client });
+        class.consumer = shared(client);
     }
     let (wall, all_ips) = (call.now.wall, AllIps::from(call.server.compat));
     let port = u16::try_from(args.int("udpPort")).unwrap_or_default();
@@ -427,7 +430,12 @@ pub(in crate::api) fn beat(args: &Args<'_>) -> Result<Plan, Fault> {
             } else {
                 full.port
             };
-            let key = given(ip, port, full.cluster());
+            let cluster = if full.cluster.trim().is_empty() {
+                args.text("clusterName")
+            } else {
+                &full.cluster
+            };
+            let key = given(ip, port, cluster);
             if key.ip.is_empty() {
                 return Err(Fault::Missing {
                     name: "ip",

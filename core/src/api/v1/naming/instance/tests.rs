@@ -84,6 +84,16 @@ fn a_registration_says_all_that_was_given() {
         (&*service.group, instance.ephemeral, &*instance.key.cluster),
         ("H", true, "DEFAULT")
     );
+    // What is blank is as if it were not given: then the other name counts.
+    let (op, _) = step(
+        Method::Post,
+        "/v1/ns/instance?serviceName=s&ip=1.1.1.1&port=80&clusterName=&cluster=C&enabled=&enable=false",
+        Ok(Reply::Done),
+    );
+    let Op::Register { instance, .. } = op else {
+        panic!("{op:?}")
+    };
+    assert_eq!((&*instance.key.cluster, instance.enabled), ("C", false));
 }
 
 #[test]
@@ -195,7 +205,8 @@ fn a_beat_in_full_wins_over_parameters() {
     };
     assert_eq!(
         (&key, full.weight.get(), full.metadata.get("b")),
-        (&InstanceKey::new("10.0.0.8", 8080, ""), 3.0, Some("1"))
+        (&InstanceKey::new("10.0.0.8", 8080, "X"), 3.0, Some("1")),
+        "a cluster that the beat leaves blank is the parameter's"
     );
     assert_eq!(
         told.2,
@@ -255,6 +266,10 @@ fn a_list_with_a_port_subscribes_first() {
         ("10.1.1.1", 5353, "A,B", "a")
     );
     assert!(told.2.contains("\"cacheMillis\":12000") && told.2.contains("\"clusters\":\"A,B\""));
+    // Who names no address is pushed to where it asks from.
+    let nameless = "/v1/ns/instance/list?serviceName=s&udpPort=5353&clientIP=";
+    let (op, _) = step(Method::Get, nameless, Ok(Reply::Done));
+    assert!(matches!(op, Op::SubscribeUdp { ip, .. } if *ip == *"127.0.0.1"));
     let plain = fails(Method::Get, "/v1/ns/instance/list?serviceName=s&udpPort=0");
     assert!(
         plain.1.contains("\"cacheMillis\":10000")
