@@ -6,7 +6,14 @@ use serde_json::{Value, json};
 
 use super::{GrpcAnswer, GrpcCall, GrpcRoute, Refused, body::Object, check, refuse, success};
 use crate::{
-    api::{check::Names, plan::Plan},
+    api::{
+        check::Names,
+        plan::Plan,
+        v1::config::{
+            content::{check_attributes, check_tag},
+            poll::url_encoded,
+        },
+    },
     config::{Effective, effective, effective_tagged},
     model::{ConfigKey, ConfigType, ContentRef, GrayRule, Md5},
     node::{
@@ -122,7 +129,7 @@ fn query(call: &GrpcCall<'_>, body: &Object) -> Result<Plan<GrpcAnswer>, Refused
             GrayRule::Beta { .. } => {
                 fields[3].1 = true.into();
             }
-            GrayRule::Tag { tag } => fields.push(("tag", (**tag).into())),
+            GrayRule::Tag { tag } => fields.push(("tag", url_encoded(tag).into())),
         }
     }
     let indexes = alloc::vec![version.content.index];
@@ -164,6 +171,9 @@ fn publish(call: &GrpcCall<'_>, body: &Object) -> Result<Plan<GrpcAnswer>, Refus
     }
     let extra = body.object("additionMap").unwrap_or_default();
     let (beta, tag) = (extra.shared("betaIps"), extra.shared("tag"));
+    check_tag(&tag).map_err(|words| Refused::new(400, words))?;
+    check_attributes(&|name| extra.str(name).unwrap_or_default(), "config_tags")
+        .map_err(|words| Refused::new(400, words))?;
     let gray = if !beta.trim().is_empty() {
         Some(GrayRule::Beta { ips: beta })
     } else if !tag.trim().is_empty() {
@@ -289,4 +299,133 @@ pub(super) fn fuzzy_plan(config: bool, kind: &'static str, body: &Object) -> Pla
         Ok(_) => success(kind, []),
         Err(refusal) => refuse(kind, refusal.into()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::{
+            Compat,
+            tests::{View, facts},
+        },
+        model::{ConfigItem, ConfigVersion, GrayItem},
+        node::input::{ConnDetails, Now},
+        view::Delta,
+    };
+
+    fn tagged(tag: &str) -> View {
+        let rule = GrayRule::Tag { tag: tag.into() };
+        let nothing: Arc<str> = "".into();
+        let gray = GrayItem {
+            name: rule.name(),
+            version: ConfigVersion {
+                content: ContentRef {
+                    index: 1,
+                    md5: Md5::of(b"tagged"),
+                    bytes: 6,
+                },
+                kind: ConfigType::Text,
+                app: nothing.clone(),
+                desc: nothing.clone(),
+                usage: nothing.clone(),
+                effect: nothing.clone(),
+                schema: nothing.clone(),
+                tags: nothing.clone(),
+                encrypted_data_key: nothing.clone(),
+                created: 1,
+                modified: 1,
+                create_user: nothing.clone(),
+                create_ip: nothing,
+            },
+            rule,
+        };
+        let item = ConfigItem {
+            id: 1,
+            formal: None,
+            grays: Vec::from([gray]),
+        };
+        View::default().with(Delta::Config {
+            key: ConfigKey::new("", "g", "d"),
+            item: Some(Arc::new(item)),
+        })
+    }
+
+    /// The first step of what a request leads to.
+    fn step(view: &View, kind: &str, body: &Value) -> Plan<GrpcAnswer> {
+        let details = ConnDetails {
+            id: "c".into(),
+            ip: "10.0.0.1".into(),
+            port: 1,
+            version: "".into(),
+            app: "-".into(),
+            labels: Vec::new(),
+        };
+        super::super::plan(&GrpcCall {
+            kind,
+            body: format!("{body}").as_bytes(),
+            header: &|_| None,
+            details: &details,
+            view,
+            now: Now::default(),
+            server: &facts(Compat::All),
+        })
+    }
+
+    fn answered(plan: Plan<GrpcAnswer>) -> Value {
+        let Plan::Answer(answer) = plan else {
+            panic!("takes another step")
+        };
+        serde_json::from_slice(&answer.json).expect("JSON")
+    }
+
+    #[test]
+    fn a_tag_that_was_found_is_encoded_and_one_that_was_not_is_echoed() {
+        let view = tagged("a:名");
+        let ask = |tag: &str| {
+            let body = json!({"dataId": "d", "group": "g", "tag": tag});
+            step(&view, "ConfigQueryRequest", &body)
+        };
+        let Plan::Contents { then, .. } = ask("a:名") else {
+            panic!("reads the content")
+        };
+        let found = answered(then(Vec::from([Some(Arc::from(&b"tagged"[..]))]), &view));
+        assert_eq!(found["tag"], "a%3A%E5%90%8D");
+        let missing = answered(ask("b:名"));
+        assert_eq!(
+            (&missing["errorCode"], &missing["tag"]),
+            (&300.into(), &"b:名".into())
+        );
+    }
+
+    #[test]
+    fn what_goes_with_a_content_is_bounded_as_over_http() {
+        let publish = |addition: Value| {
+            let body =
+                json!({"dataId": "d", "group": "g", "content": "x", "additionMap": addition});
+            step(&View::default(), "ConfigPublishRequest", &body)
+        };
+        for (addition, words) in [
+            (json!({"tag": "a b"}), "invalid tag : a b"),
+            (json!({"tag": "t".repeat(17)}), "too long tag, over 16"),
+            (
+                json!({"config_tags": "1,2,3,4,5,6"}),
+                "too much config_tags, over 5",
+            ),
+            (json!({"desc": "d".repeat(129)}), "too long desc, over 128"),
+            (json!({"use": "u".repeat(33)}), "too long use, over 32"),
+            (
+                json!({"schema": "s".repeat(32_769)}),
+                "too long schema, over 32768",
+            ),
+        ] {
+            let refused = answered(publish(addition));
+            assert_eq!(
+                (&refused["errorCode"], &refused["message"]),
+                (&400.into(), &words.into())
+            );
+        }
+        let good = json!({"tag": "t".repeat(16), "desc": "d".repeat(128), "config_tags": "1,2,3,4,5", "use": null});
+        assert!(matches!(publish(good), Plan::Submit { .. }));
+    }
 }

@@ -130,19 +130,27 @@ pub(in crate::api) fn check_content(args: &Args<'_>, content: &str) -> Result<()
     if content.len() > most && utf16(content) > most {
         return Err(Fault::Argument(format!("invalid content, over {most}")));
     }
-    let tag = args.text("tag");
+    check_tag(args.text("tag")).map_err(Fault::Argument)
+}
+
+/// What is refused of the tag of a gray version. `Err` has the words.
+pub(in crate::api) fn check_tag(tag: &str) -> Result<(), String> {
     if !is_name(tag) {
-        return Err(Fault::Argument(format!("invalid tag : {tag}")));
+        return Err(format!("invalid tag : {tag}"));
     }
     if utf16(tag) > 16 {
-        return Err(Fault::Argument("too long tag, over 16".into()));
+        return Err("too long tag, over 16".into());
     }
     Ok(())
 }
 
-/// What is refused of what goes with a content; `tags` is the name of the parameter with its tags. `Err` has the words.
-pub(in crate::api) fn check_attributes(args: &Args<'_>, tags: &str) -> Result<(), &'static str> {
-    let tags = args.text(tags);
+/// What is refused of what goes with a content; `given` gives each by its name, `tags` is the name of its tags. `Err`
+/// has the words.
+pub(in crate::api) fn check_attributes<'a>(
+    given: &dyn Fn(&str) -> &'a str,
+    tags: &str,
+) -> Result<(), &'static str> {
+    let tags = given(tags);
     if tags.trim_end_matches(',').split(',').count() > 5 {
         return Err("too much config_tags, over 5");
     }
@@ -156,7 +164,7 @@ pub(in crate::api) fn check_attributes(args: &Args<'_>, tags: &str) -> Result<()
         ("type", 32, "too long type, over 32"),
         ("schema", 32_768, "too long schema, over 32768"),
     ] {
-        if utf16(args.text(name)) > most {
+        if utf16(given(name)) > most {
             return Err(words);
         }
     }
@@ -182,7 +190,7 @@ fn publish(args: &Args<'_>) -> Result<Plan, Fault> {
     }
     check_content(args, content)?;
     let compat = call.server.compat;
-    check_attributes(args, "config_tags")
+    check_attributes(&|name| args.text(name), "config_tags")
         .map_err(|words| refused(Fault::business(400, words), compat))?;
     let user = match args.text("src_user") {
         "" => args.shared("username"),

@@ -197,7 +197,7 @@ fn url_decoded(text: &str) -> Option<Cow<'_, str>> {
 }
 
 /// As Java's `URLEncoder`.
-pub(super) fn url_encoded(text: &str) -> String {
+pub(in crate::api) fn url_encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

@@ -9,11 +9,12 @@ use crate::{
     api::{Compat, Method, Plan, Routes, tests::plan},
     config::{HistoryOp, HistoryRow, history_key},
     log::{Row, Table},
-    model::{ConfigKey, ConfigType, GrayRule, Md5},
+    model::{ConfigItem, ConfigKey, ConfigType, GrayItem, GrayRule, Md5},
     node::{
         op::Op,
         reply::{Refusal, Reply},
     },
+    view::Delta,
 };
 
 #[test]
@@ -40,6 +41,44 @@ fn contents_are_shown_as_recorded() {
         Value::Null
     );
     assert_eq!(get("/v3/admin/cs/capacity?groupName=G")["maxSize"], 2048);
+}
+
+#[test]
+fn the_tag_that_led_to_a_content_is_encoded() {
+    let rule = GrayRule::Tag {
+        tag: "a:名".into()
+    };
+    let item = ConfigItem {
+        id: 9,
+        formal: None,
+        grays: Vec::from([GrayItem {
+            name: rule.name(),
+            rule,
+            version: version("k: 1"),
+        }]),
+    };
+    let view = view().with(Delta::Config {
+        key: ConfigKey::new("", "G", "tagged"),
+        item: Some(Arc::new(item)),
+    });
+    for uri in [
+        "/v1/cs/configs?dataId=tagged&group=G&tag=a:名",
+        "/v2/cs/config?dataId=tagged&group=G&tag=a:名",
+    ] {
+        let answer = match plan(&Routes::all(), &view, Compat::All, Method::Get, uri) {
+            Plan::Answer(answer) => answer,
+            Plan::Contents { then, .. } => {
+                let read = Vec::from([Some(Arc::from(&b"k: 1"[..]))]);
+                let Plan::Answer(answer) = then(read, &view) else {
+                    panic!("{uri} takes another step")
+                };
+                answer
+            }
+            _ => panic!("{uri} takes another step"),
+        };
+        let tag = answer.headers.iter().find(|(name, _)| *name == "tag");
+        assert_eq!(tag.map(|(_, v)| &**v), Some("a%3A%E5%90%8D"), "{uri}");
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::{
         v1::config::{
             content::{text, version_for as effective_version},
             given,
+            poll::url_encoded,
         },
         wrapped::{coded, data},
     },
@@ -59,7 +60,7 @@ pub(in crate::api) fn content_v2(args: &Args<'_>) -> Result<Plan, Fault> {
             }
             answer = match rule {
                 Some(GrayRule::Beta { .. }) => answer.with("isBeta", "true"),
-                Some(GrayRule::Tag { tag }) => answer.with("tag", &*tag),
+                Some(GrayRule::Tag { tag }) => answer.with("tag", url_encoded(&tag)),
                 None => answer,
             };
             answer.content_type = Some(Answer::JSON_UTF8);

@@ -24,7 +24,8 @@ pub(in crate::api) fn publish(args: &Args<'_>) -> Result<Plan, Fault> {
         }
     }
     check_content(args, content)?;
-    check_attributes(args, "configTags").map_err(|words| Fault::Argument(words.into()))?;
+    check_attributes(&|name| args.text(name), "configTags")
+        .map_err(|words| Fault::Argument(words.into()))?;
     let user = args.shared("srcUser");
     let publish = publish_of(args, key_of(args), content, "configTags", user);
     let telling = args.telling();
