@@ -23,7 +23,7 @@ pub(super) fn gate(call: &Call<'_>) -> Option<Answer> {
             body: Body::Bytes(Vec::new()),
         });
     }
-    let status = switches.overridden_server_status.as_deref().unwrap_or("UP");
+    let status = switches.status();
     let open = match status {
         "UP" => true,
         "WRITE_ONLY" => call.method != Method::Get,

@@ -58,6 +58,16 @@ pub struct CheckParams {
     pub factor: f32,
 }
 
+/// Statuses of a server (Nacos `ServerStatus`).
+const STATUSES: [&str; 6] = [
+    "UP",
+    "DOWN",
+    "STARTING",
+    "PAUSED",
+    "WRITE_ONLY",
+    "READ_ONLY",
+];
+
 impl Default for Switches {
     fn default() -> Self {
         Self {
@@ -157,6 +167,16 @@ impl Switches {
             _ => {}
         }
         Ok(())
+    }
+
+    /// What operators say that the status of the server is; up if they say nothing, or what is no status: the reference
+    /// takes every text, and acts only on those that it knows.
+    #[must_use]
+    pub fn status(&self) -> &str {
+        self.overridden_server_status
+            .as_deref()
+            .filter(|status| STATUSES.contains(status))
+            .unwrap_or("UP")
     }
 
     /// Whether persistent instances of a service (`GROUP@@NAME`) are checked.
@@ -322,13 +342,13 @@ mod tests {
                 .overridden_server_status,
             None
         );
-        assert_eq!(
-            set("overriddenServerStatus", "DOWN")
-                .unwrap()
-                .overridden_server_status
-                .as_deref(),
-            Some("DOWN")
-        );
+        let down = set("overriddenServerStatus", "DOWN").unwrap();
+        assert_eq!(down.overridden_server_status.as_deref(), Some("DOWN"));
+        assert_eq!(down.status(), "DOWN");
+        for none in ["", "down", "closed"] {
+            let set = set("overriddenServerStatus", none).unwrap();
+            assert_eq!(set.status(), "UP", "{none:?} shuts nobody out");
+        }
         assert_eq!(
             set("masters", "a,b").unwrap().masters,
             Some(alloc::vec!["a".into(), "b".into()])

@@ -9,7 +9,7 @@ use crate::{
     api::{
         Answer, Args, Fault, Kind, Param, Plan, json_string,
         service_json::float_json,
-        v1::naming::operator::{self as v1, status, switches_json, totals_json},
+        v1::naming::operator::{self as v1, switches_json, totals_json},
     },
     node::{
         op::{Op, Question},
@@ -104,7 +104,7 @@ fn metrics(
     show: impl FnOnce(&str, &Totals) -> Value + Send + 'static,
 ) -> Result<Plan, Fault> {
     let switches = args.call().view.switches();
-    let status = String::from(status(&switches));
+    let status = String::from(switches.status());
     if args.flag("onlyStatus") {
         let shown = json_string(&status);
         return Ok(Plan::Answer(Answer::wrapped(&alloc::format!(

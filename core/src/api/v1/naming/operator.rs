@@ -180,15 +180,10 @@ pub(in crate::api) fn set_switch(args: &Args<'_>) -> Result<Plan, Fault> {
     Ok(args.submit(op, |_| Ok(Answer::text("ok"))))
 }
 
-/// Status of the server for clients: what an operator says it is, else that it is up.
-pub(in crate::api) fn status(switches: &Switches) -> &str {
-    switches.overridden_server_status.as_deref().unwrap_or("UP")
-}
-
 fn metrics(args: &Args<'_>) -> Result<Plan, Fault> {
     let call = args.call();
     let switches = call.view.switches();
-    let status = status(&switches);
+    let status = switches.status();
     if args.strict("onlyStatus") {
         return Ok(Plan::Answer(Answer::json(format!(
             "{{\"status\":{}}}",
