@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{GrpcAnswer, GrpcCall, GrpcRoute, Refused, body::Object, check, refuse, success};
 use crate::{
-    api::{check::Names, hosts, plan::Plan},
+    api::{check::Names, hosts, plan::Plan, v1::naming::instance::check_generator},
     model::{BeatTimes, Instance, InstanceKey, ServiceKey, Weight, split_grouped},
     node::{
         op::Op,
@@ -103,6 +103,7 @@ fn instance_of(body: &Object, ephemeral: bool) -> Result<Instance, Refused> {
             "Instance 'heart beat interval' must less than 'heart beat timeout' and 'ip delete timeout'.",
         ));
     }
+    check_generator(&metadata).map_err(|text| Refused::new(500, text))?;
     Ok(Instance {
         key: InstanceKey::new(&ip, u16::try_from(port).unwrap_or_default(), &cluster),
         weight,
@@ -112,6 +113,14 @@ fn instance_of(body: &Object, ephemeral: bool) -> Result<Instance, Refused> {
         metadata,
         instance_id: body.shared("instanceId"),
     })
+}
+
+/// Who is removed need not be named, who is registered must be.
+fn must_have_address(instance: &Instance) -> Result<(), Refused> {
+    if instance.key.ip.trim().is_empty() {
+        return Err(Refused::new(400, "Param 'ip' is required."));
+    }
+    Ok(())
 }
 
 fn answered(
@@ -129,10 +138,13 @@ fn publish(body: &Object, ephemeral: bool) -> Result<Plan<GrpcAnswer>, Refused> 
     let given = body.object("instance").unwrap_or_default();
     let instance = instance_of(&given, ephemeral)?;
     match body.str("type") {
-        Some("registerInstance") => Ok(Plan::submit(
-            Op::Register { service, instance },
-            answered("InstanceResponse", "registerInstance"),
-        )),
+        Some("registerInstance") => {
+            must_have_address(&instance)?;
+            Ok(Plan::submit(
+                Op::Register { service, instance },
+                answered("InstanceResponse", "registerInstance"),
+            ))
+        }
         Some("deregisterInstance") => {
             let op = Op::Deregister {
                 service,
@@ -178,6 +190,7 @@ fn batch(_: &GrpcCall<'_>, body: &Object) -> Result<Plan<GrpcAnswer>, Refused> {
         .iter()
         .map(|i| instance_of(i, true))
         .collect::<Result<Vec<_>, _>>()?;
+    instances.iter().try_for_each(must_have_address)?;
     let op = Op::BatchRegister { service, instances };
     Ok(Plan::submit(
         op,
@@ -337,4 +350,42 @@ fn fuzzy_watch(_: &GrpcCall<'_>, body: &Object) -> Result<Plan<GrpcAnswer>, Refu
         "NamingFuzzyWatchResponse",
         body,
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::{Compat, replay::member::Member};
+
+    #[test]
+    fn what_cannot_be_an_instance_is_not_registered() {
+        let mut member = Member::new(Compat::All);
+        let mut ask = |kind: &str, more: Value| {
+            let mut body = json!({"namespace": "public", "groupName": "g", "serviceName": "s"});
+            for (name, value) in more.as_object().expect("fields") {
+                body[name] = value.clone();
+            }
+            let (_, answer) = member.grpc(kind, &body);
+            (answer["errorCode"].clone(), answer["message"].clone())
+        };
+        let nameless = (json!(400), json!("Param 'ip' is required."));
+        let register = "registerInstance";
+        for kind in ["InstanceRequest", "PersistentInstanceRequest"] {
+            assert_eq!(ask(kind, json!({"type": register})), nameless);
+        }
+        let batch = json!({"type": "batchRegisterInstance", "instances": [{"ip": " ", "port": 1}]});
+        assert_eq!(ask("BatchInstanceRequest", batch), nameless);
+        let odd =
+            json!({"ip": "10.0.0.1", "metadata": {"preserved.instance.id.generator": "uuid"}});
+        let odd = ask(
+            "InstanceRequest",
+            json!({"type": register, "instance": odd}),
+        );
+        assert_eq!(odd.0, 500);
+        // Who removes what a connection publishes need not say where it was.
+        let removed = ask("InstanceRequest", json!({"type": "deregisterInstance"}));
+        assert_eq!(removed.0, 0);
+    }
 }

@@ -203,7 +203,35 @@ fn a_beat_of_v3_only_beats() {
         light: true,
     });
     let want = json!({"code": 21_003, "message": "instance not found", "data": null});
-    assert_eq!(run(Method::Post, &beat, &unknown, &[]), (200, want));
+    assert_eq!(run(Method::Post, &beat, &unknown, &[]), (200, want.clone()));
+    let persistent = Err(Refusal::OtherKind {
+        service: ServiceKey::new("", "", "s"),
+        persistent: true,
+    });
+    assert_eq!(run(Method::Post, &beat, &persistent, &[]), (200, want));
+}
+
+#[test]
+fn refusals_have_the_codes_of_the_table() {
+    let told = |method, uri: &str, refusal| {
+        let (status, body) = run(method, uri, &Err(refusal), &[]);
+        (status, body["code"].clone(), body["data"].clone())
+    };
+    for path in ["/v2/ns/instance", "/v3/client/ns/instance"] {
+        let register = format!("{path}?serviceName=s&ip=10.0.0.1&port=80&clusterName=a_b");
+        let illegal = Refusal::Illegal("not this cluster".into());
+        assert_eq!(
+            told(Method::Post, &register, illegal),
+            (400, json!(21_004), json!("not this cluster"))
+        );
+    }
+    let cluster = r#"/v3/admin/ns/cluster?serviceName=s&clusterName=C&checkPort=80&useInstancePort4Check=true&healthChecker={"type":"TCP"}"#;
+    let (status, code, text) = told(Method::Put, cluster, Refusal::ServiceNotFound);
+    assert_eq!((status, code), (400, json!(30_000)));
+    assert!(
+        text.as_str()
+            .is_some_and(|t| t.starts_with("service not found, namespace: public"))
+    );
 }
 
 #[test]

@@ -95,7 +95,9 @@ pub(in crate::api) fn register_or_beat(args: &Args<'_>) -> Result<Plan, Fault> {
     let telling = args.telling();
     Ok(Plan::submit(op, move |answered| match answered {
         Ok(Reply::Beat { known: false, .. })
-        | Err(Refusal::InstanceNotFound | Refusal::ServiceNotFound) => coded(21_003, "null"),
+        | Err(Refusal::InstanceNotFound | Refusal::ServiceNotFound | Refusal::OtherKind { .. }) => {
+            coded(21_003, "null")
+        }
         Ok(_) => Answer::wrapped("\"ok\""),
         Err(refusal) => Fault::from(refusal).tell(&telling),
     }))

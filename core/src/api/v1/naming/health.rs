@@ -147,7 +147,15 @@ pub(in crate::api) fn set_cluster(args: &Args<'_>) -> Result<Plan, Fault> {
     };
     Ok(args.submit_or(
         op,
-        move |refusal| instance_fault(&service, true, refusal),
+        // As for an instance, but without a code of its own.
+        move |refusal| match instance_fault(&service, true, refusal) {
+            Fault::Detail {
+                code: 21_004,
+                detail,
+                ..
+            } => Fault::business(400, detail),
+            fault => fault,
+        },
         |_| Ok(Answer::text("ok")),
     ))
 }

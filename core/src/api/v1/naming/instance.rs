@@ -12,7 +12,7 @@ use crate::{
         parse_instances, parse_metadata,
         service_json::{instance_fault, metadata_json},
     },
-    model::{Instance, InstanceKey, Metadata, ServiceKey, Weight, split_grouped},
+    model::{BeatTimes, Instance, InstanceKey, Metadata, ServiceKey, Weight, split_grouped},
     node::{
         op::Op,
         output::{NameForm, RenderClass},
@@ -245,16 +245,32 @@ pub(in crate::api) fn metadata(text: &str) -> Result<Metadata, Fault> {
     parse_metadata(text).map_err(|error| Fault::detail(400, 21_002, error))
 }
 
+/// Whether there is a generator of ids as the metadata asks for. `Err` has the words.
+pub(in crate::api) fn check_generator(metadata: &Metadata) -> Result<(), String> {
+    match metadata.get(BeatTimes::ID_GENERATOR) {
+        None | Some("" | "simple" | "snowflake") => Ok(()),
+        Some(other) => Err(format!(
+            "there is no generator of instance ids `{other}`, only simple and snowflake"
+        )),
+    }
+}
+
 fn ok(_: Reply) -> Result<Answer, Fault> {
     Ok(Answer::text("ok"))
 }
 
 pub(in crate::api) fn register(args: &Args<'_>) -> Result<Plan, Fault> {
+    let instance = instance(args)?;
+    check_generator(&instance.metadata).map_err(|text| Fault::business(500, text))?;
     let op = Op::Register {
         service: service_key(args),
-        instance: instance(args)?,
+        instance,
     };
-    Ok(args.submit(op, ok))
+    let refused = |refusal| match refusal {
+        Refusal::Illegal(text) => Fault::detail(400, 21_004, text),
+        other => other.into(),
+    };
+    Ok(args.submit_or(op, refused, ok))
 }
 
 pub(in crate::api) fn deregister(args: &Args<'_>) -> Result<Plan, Fault> {
@@ -455,28 +471,37 @@ pub(in crate::api) fn beat(args: &Args<'_>) -> Result<Plan, Fault> {
             (key, Some(Box::new(instance)))
         }
     };
-    Ok(args.submit(
-        Op::Beat {
-            service: service_key(args),
-            key,
-            full,
-        },
-        |reply| {
-            let Reply::Beat {
+    let is_light = full.is_none();
+    let op = Op::Beat {
+        service: service_key(args),
+        key,
+        full,
+    };
+    let telling = args.telling();
+    Ok(Plan::submit_then(op, move |answered, view| {
+        let (interval, known, light) = match answered {
+            Ok(Reply::Beat {
                 interval,
                 known,
                 light,
-            } = reply
-            else {
-                return ok(reply);
-            };
-            let code = if known { 10_200 } else { 20_404 };
-            let text = format!(
-                r#"{{"clientBeatInterval":{interval},"code":{code},"lightBeatEnabled":{light}}}"#
-            );
-            Ok(Answer::json(text))
-        },
-    ))
+            }) => (interval, known, light),
+            // A persistent service has no instance that beats.
+            Err(Refusal::OtherKind { .. }) if is_light => {
+                let switches = view.switches();
+                (
+                    switches.client_beat_interval,
+                    false,
+                    switches.light_beat_enabled,
+                )
+            }
+            Ok(_) => return Plan::Answer(Answer::text("ok")),
+            Err(refusal) => return Plan::Answer(Fault::from(refusal).tell(&telling)),
+        };
+        let code = if known { 10_200 } else { 20_404 };
+        Plan::Answer(Answer::json(format!(
+            r#"{{"clientBeatInterval":{interval},"code":{code},"lightBeatEnabled":{light}}}"#
+        )))
+    }))
 }
 
 pub(in crate::api) fn set_metadata(args: &Args<'_>) -> Result<Plan, Fault> {

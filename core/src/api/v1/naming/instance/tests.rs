@@ -119,6 +119,11 @@ fn what_is_wrong_with_a_registration_is_told_as_recorded() {
         post(&format!("{all}&weight=heavy")),
         (400, "For input string: \"heavy\"".into())
     );
+    let (status, body) = post(&format!(
+        "{all}&metadata=preserved.instance.id.generator=uuid"
+    ));
+    assert_eq!(status, 500);
+    assert!(body.contains("`uuid`"), "{body}");
     let (status, body) = post(&format!("{all}&metadata={{\"a\":"));
     assert_eq!(status, 500);
     assert!(body.contains(r#"Server failed, caused: ErrCode:400, ErrMsg:metadata format incorrect:{\"a\":;caused: metadata format incorrect:{\"a\":;"#), "{body}");
@@ -226,6 +231,20 @@ fn a_beat_in_full_wins_over_parameters() {
         matches!(op, Op::Beat { full: None, key, .. } if key == InstanceKey::new("1.1.1.1", 1, "X"))
     );
     assert!(told.2.contains("20404"));
+    // In a persistent service nothing beats: a light beat is for nobody, one in full registers and is refused.
+    let other_kind = || {
+        Err(Refusal::OtherKind {
+            service: ServiceKey::new("", "", "s"),
+            persistent: true,
+        })
+    };
+    let (_, told) = step(Method::Put, light, other_kind());
+    assert_eq!(
+        told.2,
+        r#"{"clientBeatInterval":5000,"code":20404,"lightBeatEnabled":true}"#
+    );
+    let (_, told) = step(Method::Put, &uri, other_kind());
+    assert_eq!(told.0, 400);
     let (status, body) = fails(Method::Put, "/v1/ns/instance/beat?serviceName=s&beat={bad");
     assert_eq!(status, 500);
     assert!(body.contains("errCode: 101, errMsg: Nacos deserialize for class [com.alibaba.nacos.naming.healthcheck.RsInfo] failed"));
