@@ -20,10 +20,10 @@ pub(super) const CORE: &[Route] = &[
     },
     Route {
         path: "/v3/console/server/announcement",
-        params: &[Param::text("language", "language of the text")],
+        params: &[Param::text("language", "language of the text: zh-CN or en-US").default("zh-CN")],
         right: Right::Open,
         summary: "Nothing is announced.",
-        make: state::nothing,
+        make: state::announcement,
         ..Route::V3
     },
     Route {

@@ -1,7 +1,9 @@
 //! What the server says of its settings, to whoever asks.
 
+use alloc::format;
+
 use super::data;
-use crate::api::{Answer, Args, Fault, Plan, console::state_json};
+use crate::api::{Answer, Args, Fault, Plan, console::state_json, json_string};
 
 /// For administrators.
 pub(in crate::api) fn admin(args: &Args<'_>) -> Result<Plan, Fault> {
@@ -15,7 +17,19 @@ pub(in crate::api) fn console(args: &Args<'_>) -> Result<Plan, Fault> {
     ))))
 }
 
-/// Nothing is announced.
+/// Nothing is announced, in the languages that there are.
+pub(in crate::api) fn announcement(args: &Args<'_>) -> Result<Plan, Fault> {
+    match args.text("language") {
+        "zh-CN" | "en-US" => nothing(args),
+        other => {
+            let message = json_string(&format!("Unsupported language: {other}"));
+            let body = format!(r#"{{"code":30000,"message":{message},"data":null}}"#);
+            Ok(Plan::Answer(Answer::json(body)))
+        }
+    }
+}
+
+/// There is none.
 pub(in crate::api) fn nothing(_: &Args<'_>) -> Result<Plan, Fault> {
     Ok(Plan::Answer(Answer::wrapped("null")))
 }
@@ -23,7 +37,29 @@ pub(in crate::api) fn nothing(_: &Args<'_>) -> Result<Plan, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{Compat, tests::facts};
+    use crate::api::{
+        Compat, Method, Routes,
+        tests::{View, ask, facts},
+    };
+
+    #[test]
+    fn announcements_have_two_languages() {
+        let get = |query: &str| {
+            let uri = format!("/v3/console/server/announcement{query}");
+            ask(
+                &Routes::all(),
+                &View::default(),
+                Compat::All,
+                Method::Get,
+                &uri,
+            )
+            .2
+        };
+        for query in ["", "?language=zh-CN", "?language=en-US"] {
+            assert_eq!(get(query), r#"{"code":0,"message":"success","data":null}"#);
+        }
+        assert!(get("?language=fr").starts_with(r#"{"code":30000,"#));
+    }
 
     #[test]
     fn settings_are_texts() {
