@@ -35,37 +35,24 @@ const ABILITIES: [&str; 5] = [
     "agent",
 ];
 
-pub(super) const ROUTES: &[GrpcRoute] = &[
-    GrpcRoute {
-        kind: HEALTH_CHECK,
-        answer: "HealthCheckResponse",
-        summary: "asks whether the connection is alive, after 5 s of silence",
-        make: health,
-    },
-    GrpcRoute {
-        kind: "ServerLoaderInfoRequest",
-        answer: "ServerLoaderInfoResponse",
-        summary: "load of this server; members only",
-        make: members_only,
-    },
-    GrpcRoute {
-        kind: "ServerReloadRequest",
-        answer: "ServerReloadResponse",
-        summary: "moves connections to other members; members only",
-        make: members_only,
-    },
+/// What only members may ask, and not on the clients' port: refused before anything else.
+pub(super) const OF_MEMBERS: [&str; 5] = [
+    "ServerLoaderInfoRequest",
+    "ServerReloadRequest",
+    "MemberReportRequest",
+    "DistroDataRequest",
+    "ConfigChangeClusterSyncRequest",
 ];
+
+pub(super) const ROUTES: &[GrpcRoute] = &[GrpcRoute {
+    kind: HEALTH_CHECK,
+    answer: "HealthCheckResponse",
+    summary: "asks whether the connection is alive, after 5 s of silence",
+    make: health,
+}];
 
 fn health(_: &GrpcCall<'_>, _: &Object) -> Result<Plan<GrpcAnswer>, Refused> {
     Ok(Plan::Answer(success("HealthCheckResponse", [])))
-}
-
-/// What only members may ask for is refused on the clients' port.
-fn members_only(call: &GrpcCall<'_>, _: &Object) -> Result<Plan<GrpcAnswer>, Refused> {
-    Ok(Plan::Answer(error(
-        502,
-        &format!("invoke {} from sdk is forbidden", call.kind),
-    )))
 }
 
 /// Answer to [`SERVER_CHECK`].

@@ -171,10 +171,18 @@ pub fn routes() -> impl Iterator<Item = &'static GrpcRoute> {
     .flatten()
 }
 
-/// Whether a kind of request is served.
+/// Whether a kind of request is known: served, or forbidden to clients.
 #[must_use]
 pub fn is_known(kind: &str) -> bool {
-    route(kind).is_some()
+    route(kind).is_some() || dialogue::OF_MEMBERS.contains(&kind)
+}
+
+/// The answer to a kind of request that no client is served.
+fn not_served(kind: &str) -> GrpcAnswer {
+    if dialogue::OF_MEMBERS.contains(&kind) {
+        return error(502, &format!("invoke {kind} from sdk is forbidden"));
+    }
+    error(302, &format!("RequestHandler Not Found: {kind}"))
 }
 
 fn route(kind: &str) -> Option<&'static GrpcRoute> {
@@ -185,10 +193,7 @@ fn route(kind: &str) -> Option<&'static GrpcRoute> {
 #[must_use]
 pub fn plan(call: &GrpcCall<'_>) -> Plan<GrpcAnswer> {
     let Some(route) = route(call.kind) else {
-        return Plan::Answer(error(
-            302,
-            &format!("RequestHandler Not Found: {}", call.kind),
-        ));
+        return Plan::Answer(not_served(call.kind));
     };
     let body = match Object::parse(call.body) {
         Ok(body) => body,
@@ -264,6 +269,21 @@ mod tests {
             );
             assert!(route.summary.len() > 10, "{}", route.kind);
         }
+    }
+
+    #[test]
+    fn members_requests_are_forbidden_and_others_unknown() {
+        let code = |kind| {
+            let refused = not_served(kind);
+            let body: Value = serde_json::from_slice(&refused.json).unwrap();
+            (refused.kind, body["errorCode"].as_i64())
+        };
+        for kind in dialogue::OF_MEMBERS {
+            assert_eq!(code(kind), ("ErrorResponse", Some(502)), "{kind}");
+            assert!(is_known(kind) && route(kind).is_none(), "{kind}");
+        }
+        assert_eq!(code("NopeRequest"), ("ErrorResponse", Some(302)));
+        assert!(is_known("InstanceRequest") && !is_known("NopeRequest"));
     }
 
     #[test]
