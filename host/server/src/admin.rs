@@ -4,18 +4,24 @@
 //! engine only callers on this machine are listened to.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::timeout,
+};
 
 use crate::{
     drive::Drive,
     engine::{Core, EngineLimits, swap},
+    exchange::exchange,
 };
 
 /// Name of the token's file in the data folder.
@@ -28,7 +34,11 @@ pub const CORE: &str = "/nacrite/v1/core";
 pub const MOST_MODULE: usize = 32 << 20;
 
 /// Bytes of an answer that are read, at most.
-const MOST_ANSWER: u64 = 1 << 20;
+const MOST_ANSWER: usize = 1 << 20;
+/// Time to connect to one address of a server.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Time for all of a server's answer.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Who may ask, and what is done.
 pub struct Admin {
@@ -202,7 +212,7 @@ pub fn ask(asked: &Ask) -> Result<(bool, String), String> {
         }
     };
     let at = SocketAddr::from(([127, 0, 0, 1], asked.port));
-    let (done, text) = exchange(&at.to_string(), method, &target, &token, &body)?;
+    let (done, text) = send(&at.to_string(), method, &target, &token, body)?;
     Ok((done, text.trim_end().to_owned()))
 }
 
@@ -221,42 +231,51 @@ pub fn token(data: &Path) -> Result<String, String> {
 ///
 /// # Errors
 /// The server cannot be reached, or breaks off; the token cannot be sent.
-pub fn exchange(
+pub fn send(
     at: &str,
     method: &str,
     target: &str,
     token: &str,
-    body: &[u8],
+    body: Vec<u8>,
 ) -> Result<(bool, String), String> {
     if !token.bytes().all(|b| b.is_ascii_graphic()) {
         return Err("a token has no spaces and no letters beyond ASCII".to_owned());
     }
-    let failed = |e: io::Error| format!("{at}: {e}");
-    let reached = at
-        .to_socket_addrs()
-        .map_err(failed)?
-        .find_map(|one| TcpStream::connect_timeout(&one, Duration::from_secs(5)).ok());
-    let mut stream = reached.ok_or_else(|| format!("{at}: nobody answers there"))?;
-    let patience = Some(Duration::from_secs(300));
-    stream.set_read_timeout(patience).map_err(failed)?;
-    stream.set_write_timeout(patience).map_err(failed)?;
-    let head = format!(
-        "{method} {target} HTTP/1.1\r\nHost: {at}\r\n{HEADER}: {token}\r\nContent-Type: application/wasm\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).map_err(failed)?;
-    // Who refuses a body may answer before all of it is sent.
-    let sent = stream.write_all(body);
-    let mut answer = Vec::new();
-    let read = stream.take(MOST_ANSWER).read_to_end(&mut answer);
-    if answer.is_empty() {
-        sent.map_err(failed)?;
-        read.map_err(failed)?;
+    let request = Request::builder()
+        .method(method)
+        .uri(target)
+        .header(header::HOST, at)
+        .header(header::CONTENT_TYPE, "application/wasm")
+        .header(HEADER, token)
+        .body(Full::from(body))
+        .map_err(|e| format!("{at}: {e}"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| e.to_string())?;
+    let asking = async {
+        let stream = reach(at).await?;
+        let answer = exchange(stream, request, async |response| {
+            let done = response.status() == StatusCode::OK;
+            let body = Limited::new(response.into_body(), MOST_ANSWER).collect();
+            let body = body.await.map_err(|e| format!("{at}: {e}"))?.to_bytes();
+            Ok((done, String::from_utf8_lossy(&body).into_owned()))
+        });
+        answer.await.map_err(|e| format!("{at}: {e}"))?
+    };
+    let within = runtime.block_on(async { timeout(PATIENCE, asking).await });
+    within.unwrap_or_else(|_| Err(format!("{at}: no answer in {} s", PATIENCE.as_secs())))
+}
+
+/// A connection to the first address of `host:port` that takes one.
+async fn reach(at: &str) -> Result<TcpStream, String> {
+    let addresses = lookup_host(at).await.map_err(|e| format!("{at}: {e}"))?;
+    for address in addresses {
+        if let Ok(Ok(stream)) = timeout(CONNECT, TcpStream::connect(address)).await {
+            return Ok(stream);
+        }
     }
-    let answer = String::from_utf8_lossy(&answer);
-    let (head, text) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let done = head.split(' ').nth(1) == Some("200");
-    Ok((done, text.to_owned()))
+    Err(format!("{at}: nobody answers there"))
 }
 
 #[cfg(test)]

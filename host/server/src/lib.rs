@@ -8,6 +8,7 @@ pub mod contents;
 pub mod drive;
 pub mod edges;
 pub mod engine;
+mod exchange;
 mod facts;
 pub mod fatal;
 pub mod grpc;

@@ -7,7 +7,6 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
-use hyper_util::rt::TokioIo;
 use mysql_async::prelude::Queryable;
 use nacrite_core::node::{
     input::{Input, ProbeOutcome},
@@ -15,7 +14,7 @@ use nacrite_core::node::{
 };
 use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
 
-use crate::drive::Drive;
+use crate::{drive::Drive, exchange::exchange};
 
 /// Time to connect, and for HTTP to answer.
 const CONNECT: Duration = Duration::from_millis(500);
@@ -119,17 +118,12 @@ async fn get(ip: &str, port: u16, path: &str, headers: &str) -> ProbeOutcome {
         Ok(request) => request,
         Err(e) => return ProbeOutcome::Soft(e.to_string()),
     };
-    let answer = async {
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let connection = tokio::spawn(connection);
-        let response = sender.send_request(request).await?;
+    let answer = exchange(stream, request, async |response| {
         let status = response.status().as_u16();
         // A few bytes at most: the answer's body does not matter.
         let _ = timeout(Duration::from_millis(50), response.into_body().frame()).await;
-        connection.abort();
-        Ok::<u16, hyper::Error>(status)
-    };
+        status
+    });
     match timeout(CONNECT, answer).await {
         Ok(Ok(200)) => ProbeOutcome::Healthy,
         Ok(Ok(status @ (503 | 302))) => ProbeOutcome::Soft(format!("status {status}")),

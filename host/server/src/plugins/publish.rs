@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::admin::{exchange, token};
+use crate::admin::{send, token};
 
 /// What is published where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub fn publish(asked: &Publish) -> Result<bool, String> {
         .append_pair("config", &asked.config)
         .finish();
     let target = format!("/nacrite/v1/plugins?{query}");
-    let (done, text) = exchange(&at, "PUT", &target, &token, &module)?;
+    let (done, text) = send(&at, "PUT", &target, &token, module)?;
     let answer: Value = serde_json::from_str(&text).unwrap_or_default();
     let data = &answer["data"];
     match (done, data["digest"].as_str(), data.as_str()) {
