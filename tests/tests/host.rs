@@ -249,6 +249,67 @@ fn what_is_too_much_at_once_is_refused_and_then_it_serves_again() {
 }
 
 #[test]
+fn pages_of_listed_origins_may_read_and_write() {
+    let folder = folder();
+    let say = |server: &Server, what: &str, headers: &str| {
+        let mut stream = connect(server.port());
+        let request = format!("{what} HTTP/1.1\r\nHost: x\r\n{headers}Connection: close\r\n\r\n");
+        stream
+            .write_all(request.as_bytes())
+            .expect("the server listens");
+        let answer = rest(&mut stream);
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
+        let lines = head.lines().filter(|line| !line.starts_with("date:"));
+        (
+            lines.map(str::to_owned).collect::<Vec<_>>(),
+            body.to_owned(),
+        )
+    };
+    let poses = |head: &[String]| {
+        let ours = head.iter();
+        let ours =
+            ours.filter(|line| line.starts_with("access-control") || line.starts_with("vary"));
+        ours.cloned().collect::<Vec<_>>()
+    };
+    let read = "GET /nacos/v1/cs/configs?dataId=page&group=g";
+    let asks = "OPTIONS /nacos/v1/cs/configs";
+    let page = "Origin: https://a.example\r\n";
+    let asking = format!("{page}Access-Control-Request-Method: POST\r\n");
+
+    let server = start(folder.path(), &[]);
+    assert_eq!(publish(&server, "page", "of a page").text(), "true");
+    let plain = say(&server, read, "");
+    assert!(plain.0[0].starts_with("HTTP/1.1 200") && poses(&plain.0).is_empty());
+    assert_eq!(say(&server, read, page), plain);
+    assert!(poses(&say(&server, asks, &asking).0).is_empty());
+    drop(server);
+
+    let flag = "--http-cors-origins=https://a.example,http://localhost:3000";
+    let server = start(folder.path(), &[flag]);
+    let (head, body) = say(&server, read, page);
+    assert_eq!(body, plain.1);
+    assert_eq!(
+        poses(&head),
+        [
+            "vary: origin",
+            "access-control-allow-origin: https://a.example",
+            "access-control-expose-headers: *",
+        ]
+    );
+    let (head, _) = say(&server, asks, &asking);
+    assert!(head[0].starts_with("HTTP/1.1 204"), "{head:?}");
+    assert!(
+        poses(&head).contains(&"access-control-allow-origin: https://a.example".to_owned()),
+        "{head:?}"
+    );
+    let (head, body) = say(&server, read, "Origin: https://b.example\r\n");
+    assert_eq!(
+        (poses(&head), body),
+        (vec!["vary: origin".to_owned()], plain.1)
+    );
+}
+
+#[test]
 fn it_listens_on_ipv6() {
     struct Killed(std::process::Child);
     impl Drop for Killed {

@@ -100,9 +100,9 @@ fn chromium() -> PathBuf {
         .expect("chromium is installed: apt-get install chromium")
 }
 
-fn server() -> (tempfile::TempDir, Server) {
+fn server(flags: &[&str]) -> (tempfile::TempDir, Server) {
     let folder = tempfile::tempdir().expect("a folder for data");
-    let server = Setup::new(&folder.path().join("data")).start();
+    let server = Setup::new(&folder.path().join("data")).with(flags).start();
     (folder, server)
 }
 
@@ -127,12 +127,12 @@ fn a_balancer_does_what_its_types_say() {
 
 #[test]
 fn fetches_are_balanced() {
-    let (_folder, server) = server();
+    let (_folder, server) = server(&[]);
     passes(&["fetch.test.js"], 13, Some(&server));
 }
 
 #[test]
 fn fetches_are_balanced_in_a_browser() {
-    let (_folder, server) = server();
-    passes(&["browser.test.js"], 3, Some(&server));
+    let (_folder, server) = server(&["--http-cors-origins=*"]);
+    passes(&["browser.test.js"], 4, Some(&server));
 }

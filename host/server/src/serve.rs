@@ -33,6 +33,7 @@ use crate::{
     grpc::{self, Connections, GrpcLimits},
     http::{
         accept::{HttpEdge, bind, serve as serve_http},
+        cors::Cors,
         handler::{Handler, Served, labels},
     },
     labels::follow,
@@ -172,7 +173,13 @@ async fn run(settings: Settings, start_empty: bool, metrics: Arc<Metrics>) -> Re
         let (metrics, serving) = scraped.clone();
         Box::pin(async move { scrape(&metrics, &serving).await })
     });
-    let handler = Handler::new(serving.clone(), edge.clone(), metrics.http.clone(), scrape);
+    let handler = Handler::new(
+        serving.clone(),
+        edge.clone(),
+        metrics.http.clone(),
+        scrape,
+        Cors::new(&settings.http.cors_origins),
+    );
     let http = tokio::spawn(serve_http(http_listener, edge, handler, stopped()));
     let connections = Connections::new(clock.clone(), metrics.clone());
     let limits = GrpcLimits {

@@ -15,7 +15,7 @@ pub use self::table::{
     Settings, Store,
 };
 use self::table::{SECTIONS, Written};
-pub use self::value::{ByteSize, Compat, EngineKind, LogFormat, LogLevel};
+pub use self::value::{ByteSize, Compat, EngineKind, LogFormat, LogLevel, Origins};
 use crate::http::limits::HttpLimits;
 
 /// Names the configuration file in the environment.

@@ -95,6 +95,18 @@ test('fetches of a page are balanced, by the register, past an instance that die
   else assert.match(posted.message, /Failed to fetch/)
 })
 
+test('a page asks the register itself, which lets its origin in', async () => {
+  const [a] = await instances('a')
+  running.push(a)
+  await registered('across', a)
+  const ask = () => page.evaluate(async (server) => {
+    // A header that a browser asks for beforehand.
+    const fetch = core.loadBalancedFetch({ server, headers: { 'x-page': 'yes' }, refreshMs: 0 })
+    return (await fetch('http://across/hello')).text()
+  }, register)
+  await eventually(async () => assert.equal(await ask(), 'a'))
+})
+
 test('a page aborts a call, and goes on', async () => {
   const [a] = await instances('a')
   running.push(a)

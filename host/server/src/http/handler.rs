@@ -35,6 +35,7 @@ use tokio::sync::watch;
 use self::at_once::{AtOnce, ip_of, is_own, understand};
 use super::{
     accept::{ConnectInfo, HttpEdge, Parking},
+    cors::{Cors, Readers},
     limits::{BodyError, ReadBody, read_body},
     longurl, multipart,
 };
@@ -91,6 +92,7 @@ struct Shared {
     edge: Arc<HttpEdge>,
     metrics: Arc<HttpMetrics>,
     scrape: Scrape,
+    cors: Option<Cors>,
 }
 
 /// Gives the text that Prometheus reads.
@@ -106,6 +108,7 @@ impl Handler {
         edge: Arc<HttpEdge>,
         metrics: Arc<HttpMetrics>,
         scrape: Scrape,
+        cors: Option<Cors>,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -114,6 +117,7 @@ impl Handler {
                 edge,
                 metrics,
                 scrape,
+                cors,
             }),
         }
     }
@@ -131,9 +135,16 @@ impl tower_service::Service<Request<Incoming>> for Handler {
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let start = Instant::now();
         let label = label_of(request.uri().path(), request.method());
-        let at_once = match self.shared.refuses(&request) {
-            Some(served) => AtOnce::Refused(served),
-            None => self.shared.at_once(&request),
+        let readers = self.shared.readers(&request);
+        let preflight = readers
+            .as_ref()
+            .and_then(|readers| readers.preflight(request.method(), request.headers()));
+        let at_once = match preflight {
+            Some(written) => AtOnce::Written(written),
+            None => match self.shared.refuses(&request) {
+                Some(served) => AtOnce::Refused(served),
+                None => self.shared.at_once(&request),
+            },
         };
         let config = config_request(request.uri(), request.method());
         let shared = self.shared.clone();
@@ -156,6 +167,7 @@ impl tower_service::Service<Request<Incoming>> for Handler {
             label,
             config,
             metrics,
+            readers,
             stage,
         }
     }
@@ -167,6 +179,8 @@ pub struct Answering {
     label: usize,
     config: Option<ConfigRequest>,
     metrics: Arc<HttpMetrics>,
+    /// What is said of who may read the answer, if anything is. Boxed, since most servers say nothing.
+    readers: Option<Box<Readers>>,
     stage: Stage,
 }
 
@@ -187,7 +201,7 @@ impl Future for Answering {
     type Output = Result<Written, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let written = loop {
+        let mut written = loop {
             match &mut self.stage {
                 Stage::Written(written) => {
                     break written
@@ -201,6 +215,9 @@ impl Future for Answering {
                 Stage::Waits(waits) => break ready!(waits.as_mut().poll(cx)),
             }
         };
+        if let Some(readers) = self.readers.take() {
+            readers.tell(written.headers_mut());
+        }
         let micros = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
         let status = written.status().as_u16();
         self.metrics.answered(self.label, status, micros);
@@ -212,6 +229,12 @@ impl Future for Answering {
 }
 
 impl Shared {
+    /// What the answer says of who may read it. Metrics and the operator's paths are for no page.
+    fn readers(&self, request: &Request<Incoming>) -> Option<Box<Readers>> {
+        let cors = self.cors.as_ref()?;
+        (!is_own(request.uri().path())).then(|| Box::new(cors.readers(request.headers())))
+    }
+
     async fn begin(self: Arc<Self>, request: Request<Incoming>) -> Begun {
         match request.uri().path() {
             "/" | "/nacos" | "/nacos/" => Begun::Written(home()),

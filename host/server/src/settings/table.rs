@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::value::{ByteSize, Compat, EngineKind, LogFormat, LogLevel, Value, from_toml};
+use super::value::{ByteSize, Compat, EngineKind, LogFormat, LogLevel, Origins, Value};
 
 /// What somebody wrote for a setting.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +44,7 @@ fn read<V: Value + PartialOrd>(
 fn read_free<V: Value>(written: Written<'_>) -> Result<V, String> {
     match written {
         Written::Text(text) => V::from_text(text),
-        Written::Toml(value) => from_toml(value),
+        Written::Toml(value) => V::from_toml(value),
     }
 }
 
@@ -203,6 +203,8 @@ sections! {
         max_body_memory: ByteSize = ByteSize::mib(256), in ByteSize::mib(1)..=ByteSize::gib(64);
         /// Time for requests under way when the server stops.
         shutdown_timeout_ms: Duration = secs(10), in ms(0)..=secs(300);
+        /// Origins whose pages may read the API's answers in a browser (CORS); * lets all of them.
+        cors_origins: Origins = Origins::default();
     }
 
     /// Long polls.

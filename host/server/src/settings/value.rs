@@ -15,22 +15,22 @@ pub(super) trait Value: Sized {
     /// The text that [`from_text`](Self::from_text) reads back, as a person would write it.
     fn to_text(&self) -> String;
 
+    /// Reads a value of a file: numbers and truth values may be bare or quoted.
+    fn from_toml(value: &toml::Value) -> Result<Self, String> {
+        match value {
+            toml::Value::String(text) => Self::from_text(text),
+            toml::Value::Integer(number) => Self::from_text(&number.to_string()),
+            toml::Value::Boolean(truth) => Self::from_text(&truth.to_string()),
+            other => Err(format!(
+                "a value of type {} does not fit here",
+                other.type_str()
+            )),
+        }
+    }
+
     /// The value for a TOML file.
     fn to_toml(&self) -> toml::Value {
         toml::Value::String(self.to_text())
-    }
-}
-
-/// Reads a value of a file: numbers and truth values may be bare or quoted.
-pub(super) fn from_toml<V: Value>(value: &toml::Value) -> Result<V, String> {
-    match value {
-        toml::Value::String(text) => V::from_text(text),
-        toml::Value::Integer(number) => V::from_text(&number.to_string()),
-        toml::Value::Boolean(truth) => V::from_text(&truth.to_string()),
-        other => Err(format!(
-            "a value of type {} does not fit here",
-            other.type_str()
-        )),
     }
 }
 
@@ -220,6 +220,83 @@ impl Value for IpAddr {
     }
 }
 
+/// Origins of web pages (`https://host:port`, as browsers write them), or `*` for every origin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origins(Vec<String>);
+
+/// [`Origins`] that stand for every one.
+const ANY: &str = "*";
+
+impl Origins {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether it is every origin.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.0.iter().any(|origin| origin == ANY)
+    }
+
+    /// Whether this one is listed.
+    #[must_use]
+    pub fn has(&self, origin: &str) -> bool {
+        self.0.iter().any(|listed| listed == origin)
+    }
+}
+
+impl std::str::FromStr for Origins {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let origin = |text: &str| {
+            let text = text.to_ascii_lowercase();
+            let host = text.split_once("://").map(|(_, host)| host);
+            let fits = |host: &str| {
+                !host.is_empty()
+                    && host.bytes().all(|b| b.is_ascii_graphic())
+                    && !host.contains('/')
+            };
+            match host {
+                None if text == ANY => Ok(text),
+                Some(host) if fits(host) => Ok(text),
+                _ => Err(format!("{text:?} is no origin such as https://example.org")),
+            }
+        };
+        let items = text.split(',').map(str::trim).filter(|one| !one.is_empty());
+        items.map(origin).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl Value for Origins {
+    const FORM: &'static str =
+        "origins such as https://example.org or http://localhost:3000, comma-separated, or *";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse()
+    }
+
+    fn to_text(&self) -> String {
+        self.0.join(",")
+    }
+
+    fn from_toml(value: &toml::Value) -> Result<Self, String> {
+        let items = match value {
+            toml::Value::String(text) => return text.parse(),
+            toml::Value::Array(items) => items.iter().map(toml::Value::as_str),
+            _ => return Err("a list of texts is wanted".to_owned()),
+        };
+        let texts: Option<Vec<&str>> = items.collect();
+        texts.ok_or("a list of texts is wanted")?.join(",").parse()
+    }
+
+    fn to_toml(&self) -> toml::Value {
+        self.0.clone().into()
+    }
+}
+
 /// Declares a setting that is one of a few words.
 macro_rules! choice {
     ($(#[$attr:meta])* $name:ident { $first:ident = $first_word:literal: $first_doc:literal $(, $variant:ident = $word:literal: $doc:literal)* $(,)? }) => {
@@ -345,7 +422,7 @@ mod tests {
         for millis in [0, 1, 999, 1_000, 90_000, 3_600_000, 86_400_000, 86_400_001] {
             let time = Duration::from_millis(millis);
             assert_eq!(Duration::from_text(&time.to_text()), Ok(time));
-            assert_eq!(from_toml(&time.to_toml()), Ok(time));
+            assert_eq!(Duration::from_toml(&time.to_toml()), Ok(time));
         }
         assert_eq!(ByteSize::mib(10).to_text(), "10MiB");
         assert_eq!(Duration::from_secs(90).to_text(), "90s");
@@ -359,5 +436,26 @@ mod tests {
             Err("\"1\" is none of all | 2 | 3".to_owned())
         );
         assert_eq!(IpAddr::from_text("[::1]"), Ok("::1".parse().unwrap()));
+    }
+    #[test]
+    fn origins_are_listed_in_a_file_or_between_commas() {
+        let two = Origins::from_text(" https://A.example, http://localhost:3000").unwrap();
+        assert_eq!(two.to_text(), "https://a.example,http://localhost:3000");
+        assert_eq!(Origins::from_toml(&two.to_toml()), Ok(two.clone()));
+        assert_eq!(Origins::from_toml(&two.to_text().into()), Ok(two));
+        assert_eq!(Origins::from_text(""), Ok(Origins::default()));
+        assert!(Origins::from_text("*").unwrap().is_any());
+        for bad in [
+            "example.org",
+            "https://",
+            "https://a/",
+            "https://a b",
+            "null",
+        ] {
+            assert!(Origins::from_text(bad).is_err(), "{bad}");
+        }
+        for bad in [1.into(), toml::Value::Array(vec![1.into()])] {
+            assert!(Origins::from_toml(&bad).is_err(), "{bad}");
+        }
     }
 }
