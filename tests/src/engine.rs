@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::built;
 use crate::server::{Server, Setup, run, said};
 
 /// Where a module is.
@@ -10,16 +11,7 @@ use crate::server::{Server, Setup, run, said};
 /// It is not built.
 #[must_use]
 pub fn module_path(name: &str) -> PathBuf {
-    let program = std::env::current_exe().expect("a test knows its own program");
-    // <target>/debug/deps/differential-…
-    let target = program.ancestors().nth(3).expect("cargo's folders");
-    let path = target.join("wasm/engine").join(name);
-    assert!(
-        path.is_file(),
-        "no engine module at {}; build it with `cargo xtask wasm`",
-        path.display()
-    );
-    path
+    built::wasm(&format!("engine/{name}"))
 }
 
 /// A module's bytes.

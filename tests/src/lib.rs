@@ -2,6 +2,7 @@
 //! The tests themselves are in `tests/`, one program a stage of `cargo xtask test`; what must hold is said there.
 
 pub mod bodies;
+pub mod built;
 pub mod differential;
 pub mod engine;
 pub mod flood;

@@ -1,6 +1,7 @@
 //! A real `nacrite` process for one test: fresh data, ports of its own, ready when it is given out, gone when dropped.
 
 use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{http, sample::is_full};
+use crate::{built, http, sample::is_full};
 
 /// gRPC and the peers listen so far above HTTP.
 const ABOVE: [u16; 2] = [1_000, 1_001];
@@ -21,14 +22,11 @@ pub const READY_WITHIN: Duration = Duration::from_secs(120);
 /// If it is not built.
 #[must_use]
 pub fn binary() -> PathBuf {
-    let own = std::env::current_exe().expect("a program knows where it is");
-    // <target>/debug/deps/kill-…
-    let (built, target) = (own.ancestors().nth(2), own.ancestors().nth(3));
     let folder = match is_full() {
-        true => target.map(|target| target.join("release")),
-        false => built.map(Path::to_owned),
+        true => built::target().join("release"),
+        false => built::folder(),
     };
-    let binary = folder.expect("cargo's folders").join("nacrite");
+    let binary = folder.join("nacrite");
     assert!(
         binary.is_file(),
         "{} is not built: `cargo build --workspace`, and with `--release -p nacrite` for the full numbers",
@@ -329,11 +327,9 @@ impl Server {
     /// If the process is gone.
     #[must_use]
     pub fn resident(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))
-            .expect("a running process has a status");
-        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|l| l.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-        kib.expect("the status names VmRSS") * 1_024
+        memory(self.pid())
+            .expect("a running process has a status")
+            .1
     }
 
     /// The end of what it printed.
@@ -348,6 +344,22 @@ impl Drop for Server {
         // It may have ended already.
         let _gone = (self.child.kill(), self.child.wait());
     }
+}
+
+/// Memory of a process that is not shared with files, bytes, and all that is resident (`RssAnon`, `VmRSS`).
+///
+/// # Errors
+/// The process is gone.
+pub fn memory(pid: u32) -> io::Result<(u64, u64)> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let of = |name: &str| {
+        let line = status.lines().find_map(|l| l.strip_prefix(name))?;
+        let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kib * 1_024)
+    };
+    // One that has ended and is not waited for has none.
+    let both = of("RssAnon:").zip(of("VmRSS:"));
+    both.ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 /// The last lines of a file.

@@ -1,6 +1,10 @@
 //! The balancing rules as a wasm module: the recordings of real balancers through the plugin ABI, in wasmtime and in hosts of
 //! five other languages (`wasm/examples`). The transcripts that those play are written down while wasmtime passes the recordings.
 
+#[path = "../balance/src/programs.rs"]
+mod programs;
+
+use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,6 +16,7 @@ use nacrite::plugins::{self, Language, new_project};
 use nacrite_core::balance::Mode;
 use nacrite_core::balance::replay::Recording;
 use nacrite_plugin::{Budget, Engine, Instance, Limits, Plugin, Replayed, check};
+use nacrite_tests::built;
 
 /// A rule that was given as code, which no configuration can name; the module of recordings runs it inside.
 const BY_CODE: &str = "com.netflix.loadbalancer.PredicateBasedRule";
@@ -20,26 +25,8 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Where `cargo xtask wasm` leaves a module.
-fn module_path(name: &str) -> PathBuf {
-    let program = std::env::current_exe().expect("a test knows its own program");
-    // <target>/debug/deps/balance-…
-    program
-        .ancestors()
-        .nth(3)
-        .expect("cargo's folders")
-        .join("wasm")
-        .join(name)
-}
-
 fn module(name: &str) -> Vec<u8> {
-    let path = module_path(name);
-    fs::read(&path).unwrap_or_else(|e| {
-        panic!(
-            "no module at {} ({e}); build it with `cargo xtask wasm`",
-            path.display()
-        )
-    })
+    fs::read(built::wasm(name)).expect("what is built can be read")
 }
 
 fn plugin(name: &str) -> Plugin {
@@ -133,16 +120,11 @@ fn written(name: &str, text: &str) -> PathBuf {
 }
 
 fn run(command: &mut Command) -> String {
-    let out = command
-        .output()
-        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    let said = format!(
-        "{}{}",
-        String::from_utf8_lossy(&out.stdout),
-        String::from_utf8_lossy(&out.stderr)
-    );
-    assert!(out.status.success(), "{command:?}:\n{said}");
-    said
+    done(programs::output(command))
+}
+
+fn done<T>(what: Result<T, Box<dyn Error>>) -> T {
+    what.unwrap_or_else(|why| panic!("{why}"))
 }
 
 /// Plays both sets by a host; `command` gives the program with its arguments for a module and a transcript.
@@ -161,7 +143,7 @@ fn plays(command: impl Fn(&Path, &Path) -> Command) {
         ("nacrite-balance.wasm", traces().0.as_path()),
         ("nacrite-balance-recordings.wasm", recordings().as_path()),
     ] {
-        let said = run(&mut command(&module_path(name), transcript));
+        let said = run(&mut command(&built::wasm(name), transcript));
         let last = said.trim().lines().last().unwrap_or_default();
         let passed: usize = last
             .split(' ')
@@ -262,7 +244,7 @@ fn the_command_line_verifies_and_says_what_differs() {
     let verify = |files: &[PathBuf], plugin: bool, mode| {
         plugins::verify(&Verify {
             files: files.to_vec(),
-            plugin: plugin.then(|| module_path("nacrite-balance.wasm")),
+            plugin: plugin.then(|| built::wasm("nacrite-balance.wasm")),
             config: None,
             mode,
         })
@@ -316,13 +298,7 @@ fn a_new_project_in_rust_passes_its_test() {
 #[test]
 fn a_new_project_in_rust_builds_a_plugin() {
     let folder = project(Language::Rust, "rust-wasm");
-    // <target>/debug/deps/balance-…
-    let program = std::env::current_exe().expect("a test knows its own program");
-    let xtask = program
-        .ancestors()
-        .nth(2)
-        .expect("cargo's folders")
-        .join("xtask");
+    let xtask = built::folder().join("xtask");
     run(Command::new(xtask).arg("plugin").arg(&folder));
     accept(&folder.join("rust-wasm.wasm"));
 }
@@ -382,31 +358,12 @@ fn a_new_project_in_assemblyscript_builds_a_plugin() {
 
 #[test]
 fn a_new_project_in_c_builds_a_plugin() {
-    let folder = project(Language::C, "c");
-    let python = python_with(&["ziglang==0.17.0"], "zig");
+    let project = project(Language::C, "c");
+    let python = done(programs::python(&folder("zig"), &["ziglang==0.17.0"]));
     run(Command::new("make")
-        .current_dir(&folder)
+        .current_dir(&project)
         .arg(format!("CC={} -m ziglang cc", python.display())));
-    accept(&folder.join("c.wasm"));
-}
-
-/// Python with these packages, in an environment of its own.
-fn python_with(packages: &[&str], name: &str) -> PathBuf {
-    let venv = folder(name);
-    let python = venv.join("bin/python");
-    if !python.is_file() {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&venv));
-    }
-    let mut pip = Command::new(&python);
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-    ]);
-    run(pip.args(packages));
-    python
+    accept(&project.join("c.wasm"));
 }
 
 #[test]
@@ -424,7 +381,8 @@ fn node_plays_them() {
 fn python_plays_them() {
     let here = root().join("wasm/examples/python");
     let requirements = here.join("requirements.txt");
-    let python = python_with(&["-r", &requirements.to_string_lossy()], "python");
+    let packages: [&str; 2] = ["-r", &requirements.to_string_lossy()];
+    let python = done(programs::python(&folder("python"), &packages));
     plays(|module, transcript| {
         let mut command = Command::new(&python);
         command.arg(here.join("host.py")).args([module, transcript]);
@@ -434,12 +392,8 @@ fn python_plays_them() {
 
 #[test]
 fn go_plays_them() {
-    let program = folder("go").join("host");
-    run(Command::new("go")
-        .current_dir(root().join("wasm/examples/go"))
-        .args(["build", "-o"])
-        .arg(&program)
-        .arg("."));
+    let example = root().join("wasm/examples/go");
+    let program = done(programs::go(&example, &folder("go")));
     plays(|module, transcript| {
         let mut command = Command::new(&program);
         command.args([module, transcript]);
@@ -449,26 +403,11 @@ fn go_plays_them() {
 
 #[test]
 fn java_plays_them() {
-    let (here, out) = (root().join("wasm/examples/java"), folder("java"));
-    let classpath = out.join("classpath");
-    let mut maven = Command::new("mvn");
-    maven
-        .current_dir(&here)
-        .args(["-q", "-B"])
-        .arg(format!("-Dout={}", out.display()));
-    maven
-        .arg("compile")
-        .arg("dependency:build-classpath")
-        .arg(format!("-Dmdep.outputFile={}", classpath.display()));
-    run(&mut maven);
-    let libraries = fs::read_to_string(&classpath).expect("maven wrote it");
+    let example = root().join("wasm/examples/java");
+    let classes = done(programs::maven(&example, &folder("java")));
     plays(|module, transcript| {
         let mut command = Command::new("java");
-        command.arg("-cp").arg(format!(
-            "{}:{}",
-            out.join("classes").display(),
-            libraries.trim()
-        ));
+        command.args(["-cp", &classes]);
         command.arg("Host").args([module, transcript]);
         command
     });

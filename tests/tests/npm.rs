@@ -7,24 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
+use nacrite_tests::built;
 use nacrite_tests::server::{Server, Setup, said};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-/// What `cargo xtask wasm` leaves in this folder.
-fn built(name: &str) -> PathBuf {
-    let program = std::env::current_exe().expect("a test knows its own program");
-    // <target>/debug/deps/npm-…
-    let target = program.ancestors().nth(3).expect("cargo's folders");
-    let folder = target.join("wasm").join(name);
-    assert!(
-        folder.join("engine.js").is_file(),
-        "{} is not built: cargo xtask wasm",
-        folder.display()
-    );
-    folder
 }
 
 fn succeed(command: &mut Command) -> Output {
@@ -58,7 +45,7 @@ fn project() -> &'static Path {
         let package = scope.join("core");
         // Of an earlier run.
         let _none = fs::remove_file(&package);
-        symlink(built("npm"), package).expect("a link to the package");
+        symlink(built::wasm("npm"), package).expect("a link to the package");
         folder
     })
 }
@@ -74,8 +61,11 @@ fn passes(suites: &[&str], least: u32, server: Option<&Server>) {
     node.current_dir(project())
         .args(["--test", "--test-reporter=tap"])
         .args(suites)
-        .env("PACKAGE", url(&built("npm")))
-        .env("PACKAGE_WITH_RECORDINGS", url(&built("npm-recordings")))
+        .env("PACKAGE", url(&built::wasm("npm")))
+        .env(
+            "PACKAGE_WITH_RECORDINGS",
+            url(&built::wasm("npm-recordings")),
+        )
         .env("RECORDINGS", root().join("tests/golden/lb"))
         .env("CHROMIUM", chromium());
     if let Some(server) = server {

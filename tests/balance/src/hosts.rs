@@ -1,13 +1,14 @@
 //! What is measured in other programs: real Ribbon, the package for npm, and the hosts of `wasm/examples`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use nacrite_core::balance::Policy;
 
 use crate::clock::of_programs;
+use crate::programs::{go, maven, output, python};
 use crate::{Failure, subjects};
 
 /// Where programs are built and transcripts lie.
@@ -30,16 +31,6 @@ pub(crate) struct Host {
     picks: u64,
 }
 
-fn output(command: &mut Command) -> Result<String, Failure> {
-    let out = command.output().map_err(|e| format!("{command:?}: {e}"))?;
-    if out.status.success() {
-        Ok(String::from_utf8_lossy(&out.stdout).into_owned())
-    } else {
-        let said = String::from_utf8_lossy(&out.stderr);
-        Err(format!("{command:?} ended with {}: {said}", out.status).into())
-    }
-}
-
 impl Work {
     fn place(&self, name: &str) -> Result<PathBuf, Failure> {
         let folder = self.folder.join(name);
@@ -47,30 +38,12 @@ impl Work {
         Ok(folder)
     }
 
-    /// Compiles a Maven project and gives its class path.
-    fn maven(&self, project: &Path, name: &str) -> Result<String, Failure> {
-        let out = self.place(name)?;
-        let classpath = out.join("classpath");
-        let mut maven = Command::new("mvn");
-        maven
-            .current_dir(project)
-            .args(["-q", "-B"])
-            .arg(format!("-Dout={}", out.display()))
-            .arg("compile")
-            .arg("dependency:build-classpath")
-            .arg(format!("-Dmdep.outputFile={}", classpath.display()));
-        output(&mut maven)?;
-        let libraries = fs::read_to_string(&classpath)?;
-        Ok(format!(
-            "{}:{}",
-            out.join("classes").display(),
-            libraries.trim()
-        ))
-    }
-
     /// Every rule of Ribbon's own: name, length of the list, ns.
     pub(crate) fn ribbon(&self, sizes: &[u32]) -> Result<Vec<(String, u32, f64)>, Failure> {
-        let classes = self.maven(&self.root.join("tests/balance/ribbon"), "ribbon")?;
+        let classes = maven(
+            &self.root.join("tests/balance/ribbon"),
+            &self.place("ribbon")?,
+        )?;
         let mut java = Command::new("java");
         java.args(["-cp", &classes, "Ribbon"])
             .args(sizes.iter().map(u32::to_string));
@@ -99,39 +72,28 @@ impl Work {
             program,
             picks,
         };
-        let go = || -> Result<Host, Failure> {
-            let program = self.place("go")?.join("host");
-            let mut go = Command::new("go");
-            go.current_dir(examples.join("go")).args(["build", "-o"]);
-            output(go.arg(&program).arg("."))?;
+        let in_go = || -> Result<Host, Failure> {
+            let program = go(&examples.join("go"), &self.place("go")?)?;
             Ok(host("Go", vec![program.display().to_string()], 2_000_000))
         };
-        let java = || -> Result<Host, Failure> {
-            let classes = self.maven(&examples.join("java"), "java")?;
+        let in_java = || -> Result<Host, Failure> {
+            let classes = maven(&examples.join("java"), &self.place("java")?)?;
             let program = ["java", "-cp", &classes, "Host"].map(str::to_owned);
             Ok(host("Java", program.to_vec(), 100_000))
         };
-        let python = || -> Result<Host, Failure> {
-            let venv = self.place("python")?;
-            let interpreter = venv.join("bin/python");
-            if !interpreter.is_file() {
-                output(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-            }
-            let mut pip = Command::new(&interpreter);
-            pip.args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "-r",
-            ]);
-            output(pip.arg(examples.join("python/requirements.txt")))?;
+        let in_python = || -> Result<Host, Failure> {
+            let requirements = examples.join("python/requirements.txt");
+            let packages: [&str; 2] = ["-r", &requirements.to_string_lossy()];
+            let interpreter = python(&self.place("python")?, &packages)?;
             let script = examples.join("python/host.py");
             let program = [interpreter, script].map(|path| path.display().to_string());
             Ok(host("Python", program.to_vec(), 200_000))
         };
-        vec![("Go", go()), ("Java", java()), ("Python", python())]
+        vec![
+            ("Go", in_go()),
+            ("Java", in_java()),
+            ("Python", in_python()),
+        ]
     }
 
     /// A pick in a host: two runs whose transcripts differ in nothing but the number of picks. The host compares the sum of

@@ -7,6 +7,7 @@ mod clock;
 mod hosts;
 #[cfg(feature = "wasmtime")]
 mod plugins;
+mod programs;
 mod subjects;
 
 use std::collections::BTreeMap;

@@ -11,6 +11,7 @@ use nacrite_tests::{
         beat, content, deregister, grpc_read_config, list, publish, publish_one, read_config,
         register,
     },
+    server::memory,
     way::Protocol,
 };
 use tokio::time::sleep;
@@ -19,7 +20,7 @@ use crate::{
     Failure,
     load::{Connections, Make, once_each},
     memory::mib,
-    process::{Served, Stop, cpu, memory},
+    process::{Served, Stop, cpu},
     rows::spread,
     table::judged,
 };

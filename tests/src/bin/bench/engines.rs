@@ -10,11 +10,12 @@ use nacrite_core::node::{
     input::{Input, Now},
 };
 use nacrite_tests::differential::World;
+use nacrite_tests::server::memory;
 
 use crate::{
     Effort, Failure,
     memory::mib,
-    process::{Served, memory},
+    process::Served,
     rows,
     table::{Measured, judged},
 };

@@ -4,6 +4,7 @@ use std::{path::Path, rc::Rc, time::Duration};
 
 use nacrite_tests::{
     requests::{list, register},
+    server::memory,
     way::Protocol,
 };
 use tokio::time::sleep;
@@ -11,7 +12,7 @@ use tokio::time::sleep;
 use crate::{
     Failure,
     load::{Make, once_each},
-    process::{Served, memory},
+    process::Served,
     table::judged,
 };
 

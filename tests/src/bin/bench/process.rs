@@ -1,14 +1,14 @@
 //! The processes that are measured: started on free ports, stopped when dropped, their CPU and memory read from `/proc`.
 
 use std::{
-    fs, io,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    fs,
+    net::{Ipv4Addr, SocketAddr},
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use nacrite_tests::way::Protocol;
+use nacrite_tests::{server::free_port, way::Protocol};
 use tempfile::TempDir;
 
 use crate::{
@@ -84,7 +84,7 @@ impl Served {
     }
 
     async fn on(program: &Path, folder: TempDir, more: &[&str]) -> Result<Self, Failure> {
-        let port = free_port()?;
+        let port = free_port();
         let log = fs::File::create(folder.path().join("log"))?;
         let mut command = Command::new(program);
         command
@@ -100,7 +100,7 @@ impl Served {
 
     /// Starts a bare server that gives these answers.
     pub(crate) async fn bare(answers: &[u8], protocol: Protocol) -> Result<Self, Failure> {
-        let port = free_port()?;
+        let port = free_port();
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("answers");
         fs::write(&file, answers)?;
@@ -161,29 +161,6 @@ fn ticks(stat: &str) -> Option<u64> {
     let mut fields = rest.split(' ').skip(11);
     let (user, system): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
     Some(user + system)
-}
-
-/// Memory of a process that is not shared with files, bytes, and all that is resident.
-pub(crate) fn memory(pid: u32) -> Result<(u64, u64), Failure> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let of = |name: &str| {
-        let line = status.lines().find_map(|l| l.strip_prefix(name))?;
-        let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-        Some(kib * 1_024)
-    };
-    of("RssAnon:")
-        .zip(of("VmRSS:"))
-        .ok_or_else(|| "/proc/PID/status is not understood".into())
-}
-
-/// A port that is free together with those for gRPC and peers above it.
-fn free_port() -> Result<u16, Failure> {
-    let free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
-    // A process of its own part of the range, so that two runs do not meet.
-    let from = 20_000 + u16::try_from(std::process::id() % 200).unwrap_or_default() * 50;
-    (from..32_000)
-        .find(|port| free(*port) && free(port + 1_000) && free(port + 1_001))
-        .ok_or_else(|| io::Error::from(io::ErrorKind::AddrInUse).into())
 }
 
 #[cfg(test)]

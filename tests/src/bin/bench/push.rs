@@ -26,7 +26,11 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::{Failure, process::Served};
+use crate::{
+    Failure,
+    process::Served,
+    table::{judged, percentile},
+};
 
 /// Name of the row.
 pub(crate) const NAME: &str = "push-grpc";
@@ -116,18 +120,10 @@ async fn measure(program: &Path, subscribers: usize, rounds: usize) -> Result<St
     // Numbers of pushes are far below 2^52.
     let pushes = (COSTED * subscribers) as f64;
     let micros = |used: Duration| used.as_secs_f64() * 1e6 / pushes;
-    let at = |list: &[Duration], percent: usize| {
-        list[(list.len() - 1) * percent / 100].as_secs_f64() * 1e3
-    };
+    let at = |list: &[Duration], percent: usize| percentile(list, percent).as_secs_f64() * 1e3;
     let (middle, p99, last) = (at(&waits, 50), at(&waits, 99), at(&lasts, 50));
-    let judged = |figure: f64, target: f64| {
-        let word = if figure <= target {
-            "met"
-        } else {
-            "**missed**"
-        };
-        format!("target {target}: {word}")
-    };
+    let judged =
+        |figure: f64, target: f64| format!("target {target}: {}", judged(figure <= target));
     let way = if subscribers == 100 {
         judged(p99, TARGETS.0)
     } else {

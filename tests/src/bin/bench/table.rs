@@ -69,6 +69,11 @@ impl fmt::Display for Target {
     }
 }
 
+/// The time that so many of a hundred do not pass; the list is sorted and not empty.
+pub(crate) fn percentile(sorted: &[Duration], percent: usize) -> Duration {
+    sorted[(sorted.len() - 1) * percent / 100]
+}
+
 /// Whether a figure reaches its target, in words.
 pub(crate) fn judged(met: bool) -> &'static str {
     if met { "met" } else { "**missed**" }

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     Failure, Peer,
     process::Served,
-    table::judged,
+    table::{judged, percentile},
     wire::{Wire, form, request},
 };
 
@@ -64,17 +64,22 @@ async fn rounds(address: SocketAddr) -> Result<String, Failure> {
         waits.push(woken.saturating_duration_since(published));
         wholes.push(woken - sent);
     }
+    Ok(told(waits, wholes, &format!("{OTHERS} other polls parked")))
+}
+
+/// What one row says of the times from a publish, answered and sent, to what it wakes.
+pub(crate) fn told(mut waits: Vec<Duration>, mut wholes: Vec<Duration>, others: &str) -> String {
     waits.sort_unstable();
     wholes.sort_unstable();
-    let at = |list: &[Duration], percent: usize| list[list.len() * percent / 100].as_micros();
-    Ok(format!(
-        "{} µs median, {} µs p99 after the publish was answered ({} µs, {} µs after it was sent); {OTHERS} other polls parked; target 1 ms median: {}",
+    let at = |list: &[Duration], percent: usize| percentile(list, percent).as_micros();
+    format!(
+        "{} µs median, {} µs p99 after the publish was answered ({} µs, {} µs after it was sent); {others}; target 1 ms median: {}",
         at(&waits, 50),
         at(&waits, 99),
         at(&wholes, 50),
         at(&wholes, 99),
         judged(at(&waits, 50) < 1_000)
-    ))
+    )
 }
 
 async fn put(wire: &mut Wire, number: u64, round: u64) -> Result<(), Failure> {

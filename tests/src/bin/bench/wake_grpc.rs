@@ -12,7 +12,7 @@ use nacrite_tests::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::{Failure, process::Served, table::judged};
+use crate::{Failure, process::Served, wake::told};
 
 /// Name of the row.
 pub(crate) const NAME: &str = "wake-grpc";
@@ -54,17 +54,8 @@ pub(crate) async fn measure(program: &Path) -> Result<String, Failure> {
         waits.push(woken.saturating_duration_since(published?));
         wholes.push(woken - sent);
     }
-    waits.sort_unstable();
-    wholes.sort_unstable();
-    let at = |list: &[Duration], percent: usize| list[list.len() * percent / 100].as_micros();
-    Ok(format!(
-        "{} µs median, {} µs p99 after the publish was answered ({} µs, {} µs after it was sent); {OTHERS} other connections listen; target 1 ms median: {}",
-        at(&waits, 50),
-        at(&waits, 99),
-        at(&wholes, 50),
-        at(&wholes, 99),
-        judged(at(&waits, 50) < 1_000)
-    ))
+    let others = format!("{OTHERS} other connections listen");
+    Ok(told(waits, wholes, &others))
 }
 
 async fn put(publisher: &mut Way, number: u64, round: u64) -> Result<(), Failure> {
