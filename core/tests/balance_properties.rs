@@ -1,6 +1,7 @@
 //! What every rule holds to, whatever the list, the script of events and the clock.
 
 use nacrite_core::balance::names::NAMES;
+use nacrite_core::balance::policy::Label;
 use nacrite_core::balance::{
     Balancer, Candidate, Context, Flags, Mode, NoPick, Outcome, Pick, Policy, Ticket, Xoshiro256,
 };
@@ -198,6 +199,23 @@ proptest! {
                 assert!(answer.is_err() || (answer.unwrap().index as usize) < list.len());
                 assert!(answer.is_err() || !list.is_empty());
             });
+        }
+    }
+
+    /// The short way to a rule, of choices that no stage concerns, gives what the long one gives.
+    #[test]
+    fn stages_that_change_nothing_change_nothing(
+        list in prop::collection::vec(candidate(), 0..8),
+        script in prop::collection::vec(event(), 1..40),
+    ) {
+        for policy in policies(Mode::Safe) {
+            // No member has this label, and none need have it.
+            let label = Label { name: "nobody's".to_string(), ..Label::default() };
+            let staged = Policy { label: Some(label), ..policy.clone() };
+            let (mut short, mut long) = (Vec::new(), Vec::new());
+            play(policy, list.clone(), &script, |_, answer| short.push(answer));
+            play(staged, list.clone(), &script, |_, answer| long.push(answer));
+            prop_assert_eq!(short, long);
         }
     }
 

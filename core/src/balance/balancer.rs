@@ -30,6 +30,8 @@ pub struct Pick {
 pub(super) struct Copy {
     pub(super) scope: Scope,
     pub(super) rule: Rule,
+    /// Of the zone, for the locality rule.
+    weight: f64,
 }
 
 /// Chooses instances of one service by a policy.
@@ -270,7 +272,12 @@ impl Balancer {
                 }
                 _ => Rule::new(&plan.rule, plan, table, &scope),
             };
-            Copy { scope, rule }
+            let weight = locality::weight(&plan.policy, &zone.key);
+            Copy {
+                scope,
+                rule,
+                weight,
+            }
         };
         table.zones.iter().map(copy).collect()
     }
@@ -295,7 +302,8 @@ impl Balancer {
         known
     }
 
-    fn query<'a>(&'a self, now: u64, context: &'a Context<'a>) -> Query<'a> {
+    #[inline]
+    fn query<'a>(&'a self, now: u64, context: &'a Context<'a>, open: bool) -> Query<'a> {
         Query {
             table: &self.table,
             plan: &self.plan,
@@ -303,39 +311,70 @@ impl Balancer {
             now,
             context,
             mask: Mask::plain(),
+            open,
         }
+    }
+
+    /// Whether this choice meets no stage: then what [`stage::restrict`] would leave is every member.
+    #[inline]
+    fn is_open(&self, now: u64, context: &Context<'_>) -> bool {
+        self.plan.plain
+            && self.table.all_serve()
+            && now >= self.grown_ms
+            && self.loads.is_quiet(now, self.plan.breaks)
+            && context.tried.is_empty()
+            && context.label.is_none()
     }
 
     /// Chooses a member.
     ///
     /// # Errors
     /// [`NoPick`] with the reason; never panics.
+    #[inline]
     pub fn choose(
         &self,
         now_ms: u64,
         rng: &mut dyn Rng,
         context: &Context<'_>,
     ) -> Result<Pick, NoPick> {
-        let mut q = self.query(now_ms, context);
-        if !self.plan.exact {
-            stage::restrict(&mut q)?;
+        let open = self.is_open(now_ms, context);
+        let next = if open && self.copies.is_empty() {
+            self.rule.next_of_all(&self.scope, rng)
+        } else {
+            None
+        };
+        let index = match next {
+            Some(index) => index,
+            None => self.choose_by_query(now_ms, rng, context, open)?,
+        };
+        Ok(Pick {
+            epoch: self.table.epoch,
+            index,
+        })
+    }
+
+    #[inline(never)]
+    fn choose_by_query(
+        &self,
+        now_ms: u64,
+        rng: &mut dyn Rng,
+        context: &Context<'_>,
+        open: bool,
+    ) -> Result<u32, NoPick> {
+        let mut q = self.query(now_ms, context, open);
+        if open || self.plan.exact {
+            return self.ask(&q, rng);
         }
-        let slow = now_ms < self.grown_ms;
+        stage::restrict(&mut q)?;
+        let slow = q.now < self.grown_ms;
         loop {
             let answer = if slow {
-                slow_start::choose(&mut q, self.rule.is_sticky(), rng, |q, rng| {
-                    self.ask(q, rng)
-                })
+                slow_start::choose(&q, self.rule.is_sticky(), rng, |q, rng| self.ask(q, rng))
             } else {
                 self.ask(&q, rng)
             };
             match answer {
-                Ok(index) => {
-                    return Ok(Pick {
-                        epoch: self.table.epoch,
-                        index,
-                    });
-                }
+                Ok(index) => return Ok(index),
                 Err(why) if !stage::relax(&mut q) => return Err(why),
                 Err(_) => {}
             }
@@ -345,7 +384,9 @@ impl Balancer {
     fn ask(&self, q: &Query<'_>, rng: &mut dyn Rng) -> Result<u32, NoPick> {
         if !self.copies.is_empty() {
             let zone = match self.plan.rule {
-                RuleName::LocalityWeighted => locality::zone(q, rng),
+                RuleName::LocalityWeighted => {
+                    locality::zone(q, |zone| self.copies[zone].weight, rng)
+                }
                 _ => zone_aware::zone(q, rng),
             };
             if let Some(copy) = zone.and_then(|zone| self.copies.get(zone))
@@ -369,7 +410,7 @@ impl Balancer {
         passes: impl Fn(u32, &Candidate) -> bool,
     ) -> Result<Pick, NoPick> {
         let context = Context::default();
-        let q = self.query(now_ms, &context);
+        let q = self.query(now_ms, &context, false);
         if self.scope.len() == 0 {
             return Err(NoPick::NoInstances);
         }

@@ -4,6 +4,7 @@
 //! load. What is wrong is told with the path of the field.
 
 use alloc::{
+    boxed::Box,
     collections::BTreeMap,
     format,
     string::{String, ToString},
@@ -24,15 +25,18 @@ pub(crate) struct Wrong {
 
 impl Wrong {
     #[cold]
-    pub(crate) fn new(why: impl Into<String>) -> Self {
-        Self {
-            path: String::new(),
-            why: why.into(),
-        }
+    pub(crate) fn new(why: &str) -> Box<Self> {
+        Self::saying(why.to_string())
     }
 
     #[cold]
-    fn within(mut self, field: &str) -> Self {
+    fn saying(why: String) -> Box<Self> {
+        let path = String::new();
+        Box::new(Self { path, why })
+    }
+
+    #[cold]
+    fn within(mut self: Box<Self>, field: &str) -> Box<Self> {
         self.path = if self.path.is_empty() {
             field.to_string()
         } else {
@@ -42,10 +46,10 @@ impl Wrong {
     }
 }
 
-/// A value that a document can hold.
-pub(crate) trait Read: Sized {
+/// A value that a document can hold. Fields that a document leaves out keep what they have.
+pub(crate) trait Read {
     /// Reads it off the front.
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Wrong>;
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Box<Wrong>>;
 }
 
 /// What is left of a document.
@@ -59,14 +63,15 @@ pub(crate) struct Reader<'a> {
 ///
 /// # Errors
 /// It is no JSON, or not what is wanted.
-pub(crate) fn read<T: Read>(text: &[u8]) -> Result<T, Wrong> {
+pub(crate) fn read<T: Read + Default>(text: &[u8]) -> Result<T, Box<Wrong>> {
     let text = core::str::from_utf8(text).map_err(|_| Wrong::new("it is not UTF-8"))?;
     let mut reader = Reader {
         text,
         at: 0,
         depth: 0,
     };
-    let value = T::read(&mut reader)?;
+    let mut value = T::default();
+    value.read(&mut reader)?;
     reader.space();
     if reader.at < text.len() {
         return Err(reader.unexpected("the end"));
@@ -108,8 +113,8 @@ impl<'a> Reader<'a> {
     }
 
     #[cold]
-    fn unexpected(&self, wanted: &str) -> Wrong {
-        Wrong::new(format!("{wanted} is expected at byte {}", self.at))
+    fn unexpected(&self, wanted: &str) -> Box<Wrong> {
+        Wrong::saying(format!("{wanted} is expected at byte {}", self.at))
     }
 
     /// Takes a byte, if it is the next but for space.
@@ -122,7 +127,8 @@ impl<'a> Reader<'a> {
 
     fn takes_word(&mut self, word: &str) -> bool {
         self.space();
-        let is = self.text[self.at..].starts_with(word);
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let is = rest.starts_with(word.as_bytes());
         self.at += if is { word.len() } else { 0 };
         is
     }
@@ -130,8 +136,8 @@ impl<'a> Reader<'a> {
     /// Reads an object, each value by `field`, which is given its key.
     pub(crate) fn object(
         &mut self,
-        field: &mut dyn FnMut(&mut Self, &str) -> Result<(), Wrong>,
-    ) -> Result<(), Wrong> {
+        field: &mut dyn FnMut(&mut Self, &str) -> Result<(), Box<Wrong>>,
+    ) -> Result<(), Box<Wrong>> {
         if !self.takes(b'{') {
             return Err(self.unexpected("an object"));
         }
@@ -160,10 +166,26 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn deeper(&mut self) -> Result<(), Wrong> {
+    /// Reads an object that has these fields and no others.
+    // The fields as a list and not as code: there are eighty, and the module carries what reads them.
+    #[inline(never)]
+    pub(crate) fn section(
+        &mut self,
+        fields: &mut [(&str, &mut dyn Read)],
+    ) -> Result<(), Box<Wrong>> {
+        self.object(&mut |reader, key| {
+            let mut named = fields.iter_mut().filter(|(name, _)| is_named(key, name));
+            match named.next() {
+                Some((_, field)) => field.read(reader),
+                None => Err(Wrong::new("unknown field")),
+            }
+        })
+    }
+
+    fn deeper(&mut self) -> Result<(), Box<Wrong>> {
         self.depth += 1;
         if self.depth > DEPTH {
-            return Err(Wrong::new(format!(
+            return Err(Wrong::saying(format!(
                 "more than {DEPTH} objects inside one another"
             )));
         }
@@ -171,7 +193,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a text.
-    pub(crate) fn string(&mut self) -> Result<String, Wrong> {
+    pub(crate) fn string(&mut self) -> Result<String, Box<Wrong>> {
         if !self.takes(b'"') {
             return Err(self.unexpected("a text"));
         }
@@ -181,7 +203,8 @@ impl<'a> Reader<'a> {
             while !matches!(self.peek(), b'"' | b'\\' | 0..0x20) {
                 self.at += 1;
             }
-            out.push_str(&self.text[from..self.at]);
+            // Both ends are beside a byte of ASCII.
+            out.push_str(self.text.get(from..self.at).unwrap_or_default());
             match self.peek() {
                 b'"' => {
                     self.at += 1;
@@ -256,7 +279,7 @@ impl<'a> Reader<'a> {
         self.at > from
     }
 
-    fn number(&mut self) -> Result<Number, Wrong> {
+    fn number(&mut self) -> Result<Number, Box<Wrong>> {
         self.space();
         let mut number = Number::default();
         let start = self.at;
@@ -295,15 +318,15 @@ impl<'a> Reader<'a> {
 
     /// Passes over a value of any kind, and gives its text.
     #[cfg(feature = "node")]
-    fn skip(&mut self) -> Result<&'a str, Wrong> {
+    fn skip(&mut self) -> Result<&'a str, Box<Wrong>> {
         self.space();
         let from = self.at;
         self.pass()?;
-        Ok(&self.text[from..self.at])
+        Ok(self.text.get(from..self.at).unwrap_or_default())
     }
 
     #[cfg(feature = "node")]
-    fn pass(&mut self) -> Result<(), Wrong> {
+    fn pass(&mut self) -> Result<(), Box<Wrong>> {
         self.space();
         match self.peek() {
             b'{' => self.object(&mut |reader, _| reader.pass()),
@@ -368,89 +391,94 @@ impl Number {
 }
 
 impl Read for bool {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Wrong> {
-        if reader.takes_word("true") {
-            return Ok(true);
-        }
-        if reader.takes_word("false") {
-            return Ok(false);
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Box<Wrong>> {
+        *self = reader.takes_word("true");
+        if *self || reader.takes_word("false") {
+            return Ok(());
         }
         Err(reader.unexpected("true or false"))
     }
 }
 
 impl Read for f64 {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Wrong> {
-        let value = reader.number()?.value();
-        if value.is_finite() {
-            return Ok(value);
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Box<Wrong>> {
+        *self = reader.number()?.value();
+        if self.is_finite() {
+            return Ok(());
         }
         Err(Wrong::new("it must be a number that fits 64 bits"))
     }
 }
 
 impl Read for u64 {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Wrong> {
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Box<Wrong>> {
         let number = reader.number()?.integer();
-        number.ok_or_else(|| Wrong::new("it must be a whole number of at least 0"))
+        *self = number.ok_or_else(|| Wrong::new("it must be a whole number of at least 0"))?;
+        Ok(())
     }
 }
 
 impl Read for u32 {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Wrong> {
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Box<Wrong>> {
         let number = reader.number()?.integer();
         let number = number.and_then(|number| number.try_into().ok());
-        number.ok_or_else(|| Wrong::new("it must be a whole number from 0 to 4294967295"))
+        *self =
+            number.ok_or_else(|| Wrong::new("it must be a whole number from 0 to 4294967295"))?;
+        Ok(())
     }
 }
 
 impl Read for i64 {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Wrong> {
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Box<Wrong>> {
         let number = reader.number()?;
         let size = Self::try_from(number.digits).ok();
         let size = size.filter(|_| !number.real && !number.full);
         let size = size.ok_or_else(|| Wrong::new("it must be a whole number"))?;
-        Ok(if number.negative { -size } else { size })
+        *self = if number.negative { -size } else { size };
+        Ok(())
     }
 }
 
 impl Read for String {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Wrong> {
-        reader.string()
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Box<Wrong>> {
+        *self = reader.string()?;
+        Ok(())
     }
 }
 
-impl<T: Read> Read for Option<T> {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Wrong> {
+impl<T: Read + Default> Read for Option<T> {
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Box<Wrong>> {
         if reader.takes_word("null") {
-            return Ok(None);
+            *self = None;
+            return Ok(());
         }
-        T::read(reader).map(Some)
+        self.insert(T::default()).read(reader)
     }
 }
 
 impl Read for BTreeMap<String, f64> {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Wrong> {
-        let mut map = Self::new();
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Box<Wrong>> {
         reader.object(&mut |reader, key| {
-            map.insert(key.to_string(), f64::read(reader)?);
+            let mut value = 0.0;
+            value.read(reader)?;
+            self.insert(key.to_string(), value);
             Ok(())
-        })?;
-        Ok(map)
+        })
     }
 }
 
 #[cfg(feature = "node")]
 impl Read for serde_json::Value {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Wrong> {
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Box<Wrong>> {
         let text = reader.skip()?;
-        serde_json::from_str(text).map_err(|why| Wrong::new(why.to_string()))
+        *self = serde_json::from_str(text).map_err(|why| Wrong::saying(why.to_string()))?;
+        Ok(())
     }
 }
 
 #[cfg(not(feature = "node"))]
 impl Read for () {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Wrong> {
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Box<Wrong>> {
         if reader.takes_word("null") {
             return Ok(());
         }

@@ -38,7 +38,7 @@ impl Balancer {
             ),
             active: stats.active_now(now_ms, plan.window_ms, &self.loads),
             cost_ms: if stats.is_sampled() {
-                stats.cost(now_ms, policy.ewma.decay_ms, policy.ewma.initial_ms)
+                stats.cost(now_ms, plan.decay, policy.ewma.initial_ms)
             } else {
                 0.0
             },
@@ -129,7 +129,7 @@ mod tests {
         let (a, b) = (second.live(0, 20).unwrap(), second.live(1, 20).unwrap());
         assert_eq!((a.active, b.failure_run), (2, 3));
         assert!(b.flags.has(Flags::TRIPPED) && !a.flags.has(Flags::TRIPPED));
-        assert!((second.stats("a").unwrap().cost(20, 10_000.0, 30.0) - 80.0).abs() < 1e-6);
+        assert!((second.stats("a").unwrap().cost(20, second.plan.decay, 30.0) - 80.0).abs() < 1e-6);
         assert_eq!(
             (first.live(2, 20), second.take_over(2, 20, 0, 0.0, 0)),
             (None, false)

@@ -19,10 +19,13 @@
 
 mod balancer;
 pub mod candidate;
+mod case;
+mod decay;
 mod document;
 pub mod hash;
 mod live;
 pub mod names;
+mod order;
 pub mod policy;
 pub mod properties;
 mod query;

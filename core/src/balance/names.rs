@@ -173,7 +173,8 @@ impl core::error::Error for UnknownRule {}
 
 /// The last part of a class name.
 fn simple(name: &str) -> &str {
-    name.rsplit('.').next().unwrap_or(name)
+    let dot = name.bytes().rposition(|byte| byte == b'.');
+    dot.and_then(|dot| name.get(dot + 1..)).unwrap_or(name)
 }
 
 impl RuleName {
@@ -189,7 +190,7 @@ impl RuleName {
         }
         let known = NAMES
             .iter()
-            .find(|(known, _)| *known == name || (known.contains('.') && simple(known) == name));
+            .find(|(known, _)| *known == name || simple(known) == name);
         known
             .map(|(_, rule)| rule.clone())
             .ok_or_else(|| UnknownRule {
@@ -227,10 +228,10 @@ impl RuleName {
 
 /// The `count` known names nearest to `name` by edit distance, letter case aside.
 fn nearest(name: &str, count: usize) -> Vec<String> {
-    let wanted = simple(name).to_lowercase();
+    let wanted = simple(name);
     let mut ranked: Vec<(usize, &str)> = NAMES
         .iter()
-        .map(|(known, _)| (distance(&wanted, &simple(known).to_lowercase()), *known))
+        .map(|(known, _)| (distance(wanted, simple(known)), *known))
         .collect();
     let mut found = Vec::new();
     // Few are wanted: picking the least each time is smaller than a sort, and wasm modules carry this.
@@ -243,7 +244,7 @@ fn nearest(name: &str, count: usize) -> Vec<String> {
     found
 }
 
-/// Levenshtein distance in characters.
+/// Levenshtein distance in characters, letter case aside.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -251,7 +252,7 @@ fn distance(a: &str, b: &str) -> usize {
         let mut diagonal = row[0];
         row[0] = i + 1;
         for (j, right) in b.iter().enumerate() {
-            let replace = diagonal + usize::from(left != *right);
+            let replace = diagonal + usize::from(!left.eq_ignore_ascii_case(right));
             diagonal = row[j + 1];
             row[j + 1] = replace.min(row[j] + 1).min(diagonal + 1);
         }

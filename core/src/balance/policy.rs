@@ -3,9 +3,10 @@
 //! It is a JSON document whose fields all have defaults; an unknown field or a value out of range is an error
 //! with the field's path, never ignored.
 
-use super::document::{self, Read, Reader, Wrong, is_named};
+use super::document::{self, Read, Reader, Wrong};
 use super::names::{RuleName, UnknownRule};
 use super::stats::Breaker;
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use core::fmt;
@@ -50,11 +51,12 @@ pub enum Tie {
 macro_rules! words {
     ($name:ident { $($word:literal => $value:ident,)* }) => {
         impl Read for $name {
-            fn read(reader: &mut Reader<'_>) -> Result<Self, Wrong> {
-                match reader.string()?.as_str() {
-                    $($word => Ok(Self::$value),)*
-                    _ => Err(Wrong::new(concat!("it must be one of" $(, " ", $word)*))),
-                }
+            fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Box<Wrong>> {
+                *self = match reader.string()?.as_str() {
+                    $($word => Self::$value,)*
+                    _ => return Err(Wrong::new(concat!("it must be one of" $(, " ", $word)*))),
+                };
+                Ok(())
             }
         }
     };
@@ -65,19 +67,12 @@ words! { Switch { "auto" => Auto, "on" => On, "off" => Off, } }
 words! { Tie { "first" => First, "random" => Random, } }
 
 impl Read for Breaker {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Wrong> {
-        let mut breaker = Self::default();
-        reader.object(&mut |reader, key| {
-            let field = match key {
-                "threshold" => &mut breaker.threshold,
-                "factorS" => &mut breaker.factor_s,
-                "maxS" => &mut breaker.max_s,
-                _ => return Err(Wrong::new("unknown field")),
-            };
-            *field = u32::read(reader)?;
-            Ok(())
-        })?;
-        Ok(breaker)
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Box<Wrong>> {
+        reader.section(&mut [
+            ("threshold", &mut self.threshold),
+            ("factor_s", &mut self.factor_s),
+            ("max_s", &mut self.max_s),
+        ])
     }
 }
 
@@ -114,16 +109,8 @@ macro_rules! section {
         }
 
         impl Read for $name {
-            fn read(reader: &mut Reader<'_>) -> Result<Self, Wrong> {
-                let mut section = Self::default();
-                reader.object(&mut |reader, key| {
-                    $(if is_named(key, stringify!($field)) {
-                        section.$field = Read::read(reader)?;
-                        return Ok(());
-                    })*
-                    Err(Wrong::new("unknown field"))
-                })?;
-                Ok(section)
+            fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Box<Wrong>> {
+                reader.section(&mut [$((stringify!($field), &mut self.$field),)*])
             }
         }
     };
@@ -405,7 +392,7 @@ impl Policy {
     /// [`PolicyError`] with the field and what it may be.
     pub fn from_json(text: &[u8]) -> Result<Self, PolicyError> {
         let policy: Self = document::read(text).map_err(|wrong| {
-            let Wrong { path, why } = wrong;
+            let Wrong { path, why } = *wrong;
             PolicyError::Malformed(if path.is_empty() {
                 why
             } else {

@@ -3,6 +3,7 @@
 //! The stages (label, health, ejection, slow start) reach the rules only through [`Query::usable`].
 
 use super::candidate::Flags;
+use super::decay::Decay;
 use super::names::RuleName;
 use super::policy::{Policy, PolicyError, Switch};
 use super::stats::Loads;
@@ -71,10 +72,14 @@ pub(crate) struct Plan {
     pub(crate) rule: RuleName,
     pub(crate) sub_rule: RuleName,
     pub(crate) exact: bool,
+    /// Whether no stage of the policy's own narrows or widens what its rule chooses from: label, protection, panic.
+    pub(crate) plain: bool,
     /// Whether an open circuit means anything.
     pub(crate) breaks: bool,
     pub(crate) window_ms: u64,
     pub(crate) limit: u32,
+    /// Of the cost estimates.
+    pub(crate) decay: Decay,
 }
 
 impl Plan {
@@ -86,11 +91,17 @@ impl Plan {
             Switch::Off => false,
             Switch::Auto => rule.is_ribbon() || policy.affinity.enabled,
         };
+        let exact = policy.mode == super::policy::Mode::Exact;
         Ok(Self {
             sub_rule: policy.sub_rule()?,
-            exact: policy.mode == super::policy::Mode::Exact,
+            plain: !exact
+                && policy.label.is_none()
+                && policy.protect_threshold.is_none()
+                && policy.panic_share <= 0.0,
+            exact,
             window_ms: policy.ribbon.active_window_s.saturating_mul(1000),
             limit: policy.ribbon.active_connections_limit.unwrap_or(u32::MAX),
+            decay: Decay::new(policy.ewma.decay_ms),
             breaks,
             rule,
             policy,
@@ -110,8 +121,8 @@ pub(crate) struct Mask<'a> {
     pub(crate) skip_tried: bool,
     pub(crate) skip_ejected: bool,
     pub(crate) skip_tripped: bool,
-    pub(crate) refused: [u32; MOST_REFUSED],
-    pub(crate) refusals: usize,
+    /// Members that a slow start turned away.
+    pub(crate) refused: &'a [u32],
 }
 
 impl Mask<'_> {
@@ -124,15 +135,14 @@ impl Mask<'_> {
             skip_tried: false,
             skip_ejected: false,
             skip_tripped: false,
-            refused: [0; MOST_REFUSED],
-            refusals: 0,
+            refused: &[],
         }
     }
 
     fn is_plain(&self) -> bool {
         self.label.is_none()
             && !(self.skip_tried || self.skip_ejected || self.skip_tripped)
-            && self.refusals == 0
+            && self.refused.is_empty()
     }
 }
 
@@ -144,16 +154,23 @@ pub(crate) struct Query<'a> {
     pub(crate) now: u64,
     pub(crate) context: &'a Context<'a>,
     pub(crate) mask: Mask<'a>,
+    /// Every member was usable when the choice began, so that none is asked for it.
+    pub(crate) open: bool,
 }
 
 impl Query<'_> {
     /// True when nothing but the flags decides who is usable, and every member is.
     pub(crate) fn unrestricted(&self) -> bool {
-        self.mask.is_plain() && self.table.all_serve()
+        self.open || (self.mask.is_plain() && self.table.all_serve())
     }
 
     /// Whether the stages let the rule choose this member (`safe` mode).
+    #[inline]
     pub(crate) fn usable(&self, index: u32) -> bool {
+        self.open || self.admits(index)
+    }
+
+    fn admits(&self, index: u32) -> bool {
         let bits = self.table.bits(index);
         let verdict = if self.mask.need == Mask::HEALTH {
             Flags::EJECTED.bits()
@@ -170,7 +187,7 @@ impl Query<'_> {
         if mask.skip_tried && self.context.tried.contains(&index) {
             return false;
         }
-        if mask.refused[..mask.refusals].contains(&index) {
+        if mask.refused.contains(&index) {
             return false;
         }
         if mask.skip_ejected && self.ejected(index) {

@@ -157,7 +157,7 @@ impl Balancer {
             stats.feed_cost(
                 now,
                 own.max(penalty),
-                policy.ewma.decay_ms,
+                self.plan.decay,
                 policy.ewma.initial_ms,
             );
         }

@@ -3,6 +3,8 @@
 //! The flags are the only cells that change in place; counts of usable members are kept beside them.
 
 use super::candidate::{Candidate, Flags, usable_weight};
+use super::case::lower;
+use super::order::by_name;
 use super::stats::Stats;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
@@ -64,39 +66,34 @@ fn is_open(bits: u32, weight: f64) -> bool {
 
 impl Table {
     pub(crate) fn new(epoch: u64, entries: Vec<Entry>) -> Self {
-        let zone_name = |candidate: &Candidate| {
-            candidate
-                .zone
-                .as_deref()
-                .unwrap_or(UNKNOWN_ZONE)
-                .to_string()
-        };
-        let mut keys: Vec<String> = entries
+        fn zone_name(candidate: &Candidate) -> &str {
+            candidate.zone.as_deref().unwrap_or(UNKNOWN_ZONE)
+        }
+        let keys: Vec<String> = entries
             .iter()
-            .map(|entry| zone_name(&entry.candidate).to_lowercase())
-            .collect();
-        let mut names = keys.clone();
-        names.sort_unstable();
-        names.dedup();
-        let zone_of: Box<[u32]> = keys
-            .iter()
-            .map(|key| names.binary_search(key).map_or(0, |zone| zone as u32))
+            .map(|entry| lower(zone_name(&entry.candidate)))
             .collect();
         let zone_as_mapped = entries
             .iter()
             .zip(&keys)
             .map(|(entry, key)| zone_name(&entry.candidate) == *key)
             .collect();
-        keys.clear();
-        let mut members: Vec<Vec<u32>> = names.iter().map(|_| Vec::new()).collect();
-        for (index, &zone) in zone_of.iter().enumerate() {
-            members[zone as usize].push(index as u32);
-        }
-        let zones = names.into_iter().zip(members).map(|(key, members)| Zone {
-            key,
-            members: members.into_boxed_slice(),
-            serving: AtomicU32::new(0),
+        // Zones in the order of their names, the members of each in that of the list.
+        let key = |at: u32| keys[at as usize].as_str();
+        let order = by_name(keys.len() as u32, &key);
+        let mut zone_of: Box<[u32]> = keys.iter().map(|_| 0).collect();
+        let zones = order.chunk_by(|&a, &b| key(a) == key(b));
+        let zones = zones.zip(0..).map(|(members, zone)| {
+            for &index in members {
+                zone_of[index as usize] = zone;
+            }
+            Zone {
+                key: key(members[0]).to_string(),
+                members: members.into(),
+                serving: AtomicU32::new(0),
+            }
         });
+        let zones = zones.collect();
         let mut table = Self {
             epoch,
             flags: entries
@@ -114,7 +111,7 @@ impl Table {
             joined_ms: entries.iter().map(|entry| entry.joined_ms).collect(),
             zone_of,
             zone_as_mapped,
-            zones: zones.collect(),
+            zones,
             candidates: entries.into_iter().map(|entry| entry.candidate).collect(),
             ..Self::default()
         };

@@ -1,6 +1,7 @@
 //! What ring and Maglev share: the key's hash, the members that count, the bound on a member's load.
 
 use crate::balance::hash::xxh64;
+use crate::balance::order::by_name;
 use crate::balance::query::Query;
 use crate::balance::rng::Rng;
 use crate::balance::table::{Scope, Table};
@@ -18,13 +19,12 @@ pub(crate) fn of_request(q: &Query<'_>, rng: &mut dyn Rng) -> u64 {
 /// Members with weight, each id once, in the order of their ids: the order of the list must not matter.
 pub(crate) fn placed(table: &Table, scope: &Scope) -> Vec<u32> {
     let id = |index: u32| table.candidates[index as usize].id.as_str();
-    let mut members: Vec<u32> = scope
-        .members
-        .iter()
-        .copied()
+    let member = |at: u32| scope.members[at as usize];
+    let mut members: Vec<u32> = by_name(scope.len(), &|at| id(member(at)))
+        .into_iter()
+        .map(member)
         .filter(|&index| table.weights[index as usize] > 0.0)
         .collect();
-    members.sort_by(|&a, &b| id(a).cmp(id(b)).then(a.cmp(&b)));
     members.dedup_by(|b, a| id(*a) == id(*b));
     members
 }

@@ -3,12 +3,26 @@
 //! Localities are the zones. A zone short of healthy members loses traffic once it is below what overprovisioning covers
 //! (Envoy: locality weighted, zone aware routing).
 
+use crate::balance::case::lower;
+use crate::balance::policy::Policy;
 use crate::balance::query::Query;
 use crate::balance::rng::Rng;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// The zone whose rule is asked; none when no zone has a healthy member.
-pub(crate) fn zone(q: &Query<'_>, rng: &mut dyn Rng) -> Option<usize> {
+/// The weight of a zone by its lower-cased name.
+pub(crate) fn weight(policy: &Policy, key: &str) -> f64 {
+    let mut named = policy.locality.weights.iter();
+    named
+        .find(|(name, _)| lower(name) == key)
+        .map_or(1.0, |(_, weight)| *weight)
+}
+
+/// The zone whose rule is asked, by the weights of zones in the table's order; none when no zone has a healthy member.
+pub(crate) fn zone(
+    q: &Query<'_>,
+    weight: impl Fn(usize) -> f64,
+    rng: &mut dyn Rng,
+) -> Option<usize> {
     let policy = &q.plan.policy;
     if policy.locality.zone_aware
         && q.table.len() >= policy.locality.min_members
@@ -20,12 +34,7 @@ pub(crate) fn zone(q: &Query<'_>, rng: &mut dyn Rng) -> Option<usize> {
     let weigh = |zone: usize| {
         let entry = &q.table.zones[zone];
         let healthy = f64::from(entry.serving.load(Relaxed)) / entry.members.len().max(1) as f64;
-        let named = policy
-            .locality
-            .weights
-            .iter()
-            .find(|(name, _)| name.to_lowercase() == entry.key);
-        named.map_or(1.0, |(_, weight)| *weight) * (over * healthy).min(1.0)
+        weight(zone) * (over * healthy).min(1.0)
     };
     by_weight(q.table.zones.len(), weigh, rng)
 }

@@ -196,6 +196,18 @@ impl Rule {
         }
     }
 
+    /// The next of a rule that only takes turns or draws, when every member is usable; none of any other rule, or of no members.
+    #[inline]
+    pub(crate) fn next_of_all(&self, scope: &Scope, rng: &mut dyn Rng) -> Option<u32> {
+        match self {
+            Self::RoundRobin(rule) => rule.next_of_all(scope),
+            Self::Random => random::next_of_all(scope.reachable(), rng),
+            Self::SpringRoundRobin(position) => position.next_of_all(&scope.members, rng),
+            Self::SpringRandom => random::next_of_all(&scope.members, rng),
+            _ => None,
+        }
+    }
+
     /// Work that is due at intervals.
     pub(crate) fn maintain(&self, table: &Table, scope: &Scope) {
         match self {

@@ -9,10 +9,26 @@ use crate::balance::table::Scope;
 
 const PAIRS: u32 = 4;
 
-fn load(q: &Query<'_>, index: u32) -> f64 {
-    let ewma = &q.plan.policy.ewma;
-    let cost = q.table.stats[index as usize].cost(q.now, ewma.decay_ms, ewma.initial_ms);
-    cost * (f64::from(q.active(index)) + 1.0) / q.table.weights[index as usize]
+/// The load as if the estimate were of now, and how old it is.
+fn load(q: &Query<'_>, index: u32) -> (f64, u64) {
+    let stats = &q.table.stats[index as usize];
+    let (cost, age_ms) = stats.aged_cost(q.now, q.plan.policy.ewma.initial_ms);
+    let active = stats.active_now(q.now, q.plan.window_ms, q.loads);
+    let load = cost * (f64::from(active) + 1.0) / q.table.weights[index as usize];
+    (load, age_ms)
+}
+
+/// The one with the lower load, the first of equals. Only by how much one estimate is older than the other matters: most are renewed
+/// within the same few ms, and then nothing has to be decayed.
+fn lighter(q: &Query<'_>, first: u32, second: u32) -> u32 {
+    let ((a, a_age), (b, b_age)) = (load(q, first), load(q, second));
+    let older = q.plan.decay.after(a_age.abs_diff(b_age));
+    let (a, b) = if a_age > b_age {
+        (a * older, b)
+    } else {
+        (a, b * older)
+    };
+    if b < a { second } else { first }
 }
 
 pub(crate) fn choose(q: &Query<'_>, scope: &Scope, rng: &mut dyn Rng) -> Result<u32, NoPick> {
@@ -31,21 +47,18 @@ pub(crate) fn choose(q: &Query<'_>, scope: &Scope, rng: &mut dyn Rng) -> Result<
     let mut held: Option<u32> = None;
     for _ in 0..PAIRS {
         let first = rng.int(count);
-        let mut second = rng.int(count - 1);
-        if second >= first {
-            second += 1;
-        }
+        let second = rng.int(count - 1);
+        let second = second + u32::from(second >= first);
         let (a, b) = (members[first as usize], members[second as usize]);
+        if q.open && a != b {
+            return Ok(lighter(q, a, b));
+        }
         // One to avoid in a pair: the other waits for an opponent, so that it gains nothing by the neighbour.
         for index in [a, b].into_iter().filter(|&index| q.usable(index)) {
             match held {
                 None => held = Some(index),
                 Some(first) if first != index => {
-                    return Ok(if load(q, index) < load(q, first) {
-                        index
-                    } else {
-                        first
-                    });
+                    return Ok(lighter(q, first, index));
                 }
                 Some(_) => {}
             }
@@ -55,10 +68,7 @@ pub(crate) fn choose(q: &Query<'_>, scope: &Scope, rng: &mut dyn Rng) -> Result<
         return Ok(index);
     }
     let usable = members.iter().copied().filter(|&index| q.usable(index));
-    let least = usable
-        .map(|index| (index, load(q, index)))
-        .min_by(|(_, a), (_, b)| a.total_cmp(b));
-    least
-        .map(|(index, _)| index)
+    usable
+        .reduce(|best, index| lighter(q, best, index))
         .ok_or_else(|| q.none_of(members))
 }

@@ -9,6 +9,7 @@ pub struct Cyclic {
 }
 
 /// `(at + 1) % count` without the division where it can be told without.
+#[inline]
 pub(crate) fn after(at: u32, count: u32) -> u32 {
     let next = at.wrapping_add(1);
     if next < count {

@@ -42,6 +42,14 @@ fn exact(
     Err(NoPick::NoneHealthy)
 }
 
+#[inline]
+pub(crate) fn next_of_all(members: &[u32], rng: &mut dyn Rng) -> Option<u32> {
+    if members.is_empty() {
+        return None;
+    }
+    members.get(rng.int(members.len() as u32) as usize).copied()
+}
+
 /// A usable one of these members, drawn evenly.
 pub(crate) fn among(q: &Query<'_>, members: &[u32], rng: &mut dyn Rng) -> Result<u32, NoPick> {
     let count = members.len();

@@ -101,10 +101,12 @@ impl ResponseTime {
         };
         let mut at = 0;
         for _ in 0..draws {
-            let point = rng.unit() * total;
-            // Only members at the head can have a zero weight and yet be hit: by a draw of exactly 0.
-            let below = |cell: &Real| cell.get() < point || (!q.plan.exact && cell.get() <= 0.0);
-            at = weights.partition_point(below);
+            let mut point = rng.unit() * total;
+            if !q.plan.exact {
+                // Only members at the head can have a zero weight and yet be hit: by a draw of exactly 0.
+                point = point.max(f64::from_bits(1));
+            }
+            at = weights.partition_point(|cell| cell.get() < point);
             match scope.members.get(at) {
                 Some(&index) if q.up(index) => return Ok(index),
                 Some(_) => {}

@@ -7,6 +7,7 @@
 
 use super::hashing::{is_full, of_request, placed, twin};
 use crate::balance::hash::xxh64;
+use crate::balance::order::sort;
 use crate::balance::policy::Hashing;
 use crate::balance::query::{NoPick, Query};
 use crate::balance::rng::Rng;
@@ -28,6 +29,11 @@ fn points_of(weight: f64, scale: f64) -> f64 {
     libm::round(weight * scale).max(1.0)
 }
 
+/// The largest power of two that is not above a positive number: its exponent without the rest.
+fn power_of_two(number: f64) -> f64 {
+    f64::from_bits(number.to_bits() & f64::INFINITY.to_bits())
+}
+
 /// Points for a weight of 1.
 fn scale(weights: &[f64], hashing: &Hashing) -> f64 {
     let most = weights.iter().copied().fold(0.0, f64::max);
@@ -38,7 +44,7 @@ fn scale(weights: &[f64], hashing: &Hashing) -> f64 {
             .sum::<f64>()
     };
     let heaviest = (f64::from(hashing.min_ring) / SHARE).max(1.0);
-    let mut scale = libm::exp2(libm::floor(libm::log2(heaviest / most)));
+    let mut scale = power_of_two((heaviest / most).min(f64::MAX));
     while size(scale) > f64::from(hashing.max_ring) && scale * most >= 1.0 {
         scale /= 2.0;
     }
@@ -65,9 +71,9 @@ impl Ring {
                 );
             }
             // Points that fall together are ordered by id, not by position in the list.
-            points.sort_unstable_by(|a, b| {
-                let id = |index: u32| &table.candidates[index as usize].id;
-                a.0.cmp(&b.0).then_with(|| id(a.1).cmp(id(b.1)))
+            let id = |index: u32| &table.candidates[index as usize].id;
+            sort(&mut points, |a, b| {
+                a.0 < b.0 || (a.0 == b.0 && id(a.1) < id(b.1))
             });
         }
         Self {
@@ -102,5 +108,22 @@ impl Ring {
         // All that are usable are full: the bound counts members that are down too.
         full.or_else(|| twin(q, scope))
             .ok_or_else(|| q.none_of(&scope.members))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scales_are_powers_of_two_whatever_the_weights() {
+        for (number, expected) in [(1.0, 1.0), (127.9, 64.0), (128.0, 128.0), (0.3, 0.25)] {
+            assert_eq!(power_of_two(number), expected);
+        }
+        let hashing = Hashing::default();
+        assert_eq!(scale(&[1.0, 3.0], &hashing), 32.0);
+        // Weights so small that no number is large enough to make a ring of them.
+        assert!(scale(&[1e-310, 5e-324], &hashing).is_finite());
+        assert!(scale(&[1e300, 1.0], &hashing) < 1e-290);
     }
 }

@@ -47,6 +47,15 @@ impl RoundRobin {
         })
     }
 
+    #[inline]
+    pub(crate) fn next_of_all(&self, scope: &Scope) -> Option<u32> {
+        if scope.reachable().is_empty() {
+            return None;
+        }
+        Some(scope.members[self.next(scope.len()) as usize])
+    }
+
+    #[inline]
     fn next(&self, count: u32) -> u32 {
         let step = |at: u32| super::predicate::after(at, count);
         // The closure never refuses, so both arms hold the value before the step.

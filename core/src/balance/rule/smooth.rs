@@ -4,10 +4,10 @@
 //! otherwise a turn looks at every member. Balances of members that stay are kept over an update.
 
 use super::spring_weighted::gcd;
+use crate::balance::order::by_name;
 use crate::balance::query::{NoPick, Query};
 use crate::balance::table::{Scope, Table};
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
@@ -154,16 +154,21 @@ impl Smooth {
         scope: &Scope,
         failure_aware: bool,
     ) -> Self {
-        fn id<'a>(table: &'a Table, index: &u32) -> &'a str {
-            table.candidates[*index as usize].id.as_str()
-        }
-        let ids = old.1.members.iter().map(|index| id(old.0, index));
-        let kept: BTreeMap<&str, i64> = ids.zip(self.standing()).collect();
-        let carried = scope
-            .members
-            .iter()
-            .map(|index| kept.get(id(table, index)).copied().unwrap_or(0))
-            .collect();
+        let before = |at: u32| {
+            let index = old.1.members[at as usize];
+            old.0.candidates[index as usize].id.as_str()
+        };
+        let order = by_name(old.1.len(), &before);
+        let standing = self.standing();
+        let carry = |index: &u32| {
+            let id = table.candidates[*index as usize].id.as_str();
+            // The last of those with its id.
+            let after = order.partition_point(|&at| before(at) <= id);
+            let at = order[..after].last().copied();
+            at.filter(|&at| before(at) == id)
+                .map_or(0, |at| standing[at as usize])
+        };
+        let carried = scope.members.iter().map(carry).collect();
         Self::from(table, scope, failure_aware, Some(carried))
     }
 

@@ -24,6 +24,7 @@ impl Position {
         Self(AtomicU32::new(self.0.load(Relaxed)))
     }
 
+    #[inline]
     pub(crate) fn next(&self, rng: &mut dyn Rng) -> u32 {
         if self.0.load(Relaxed) == UNSET {
             let seed = rng.int(SEEDS);
@@ -62,6 +63,16 @@ impl Position {
             .ok_or_else(|| q.none_of(members))
     }
 
+    /// The next of several members; none of fewer than two, of which one does not advance the position.
+    #[inline]
+    pub(crate) fn next_of_all(&self, members: &[u32], rng: &mut dyn Rng) -> Option<u32> {
+        let count = members.len() as u32;
+        if count < 2 {
+            return None;
+        }
+        Some(members[(self.next(rng) % count) as usize])
+    }
+
     /// The next of all members.
     pub(crate) fn choose(
         &self,
@@ -69,8 +80,10 @@ impl Position {
         members: &[u32],
         rng: &mut dyn Rng,
     ) -> Result<u32, NoPick> {
-        if members.len() > 1 && (q.plan.exact || q.unrestricted()) {
-            return Ok(members[self.next(rng) as usize % members.len()]);
+        if (q.plan.exact || q.unrestricted())
+            && let Some(index) = self.next_of_all(members, rng)
+        {
+            return Ok(index);
         }
         self.among(q, members, |_| true, rng)
     }

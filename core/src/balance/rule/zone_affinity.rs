@@ -3,6 +3,7 @@
 //! Applied to the list when it is updated, before any rule; call `update` again to have it judged anew.
 
 use super::zones::Snapshot;
+use crate::balance::case::lower;
 use crate::balance::policy::Affinity;
 use alloc::vec::Vec;
 
@@ -19,11 +20,7 @@ pub(crate) fn keep(own: Option<&str>, affinity: &Affinity, servers: &[Server<'_>
     let Some(own) = own.filter(|_| affinity.enabled || affinity.exclusive) else {
         return all();
     };
-    let local = |server: &Server<'_>| {
-        server
-            .zone
-            .is_some_and(|zone| zone.to_lowercase() == own.to_lowercase())
-    };
+    let local = |server: &Server<'_>| server.zone.is_some_and(|zone| lower(zone) == lower(own));
     let kept = || {
         (0_u32..)
             .zip(servers)

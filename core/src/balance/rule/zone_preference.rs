@@ -4,6 +4,7 @@
 
 use super::spring_round_robin::Position;
 use crate::balance::candidate::Candidate;
+use crate::balance::case::lower;
 use crate::balance::query::{NoPick, Query};
 use crate::balance::rng::Rng;
 use crate::balance::table::{Scope, Table};
@@ -17,7 +18,7 @@ pub(crate) struct ZonePreference {
 
 fn in_zone(candidate: &Candidate, own: &str) -> bool {
     let zone = candidate.metadata.get("zone").or(candidate.zone.as_ref());
-    zone.is_some_and(|zone| zone.to_lowercase() == own.to_lowercase())
+    zone.is_some_and(|zone| lower(zone) == lower(own))
 }
 
 impl ZonePreference {

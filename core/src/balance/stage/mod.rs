@@ -1,5 +1,6 @@
 //! Stages around any rule of the safe mode, in this order: label, panic and protection, ejection, what was tried already,
-//! then the rule, then slow start. They only narrow or widen what [`Query::usable`] admits.
+//! then the rule, then slow start. They only narrow or widen what [`Query::usable`] admits. A choice that none of them concerns goes
+//! to its rule without them (`Balancer::is_open`).
 
 pub(crate) mod label;
 pub(crate) mod outlier;

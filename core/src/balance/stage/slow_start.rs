@@ -22,7 +22,7 @@ pub(crate) fn factor(slow: &SlowStart, age_ms: u64) -> f64 {
 /// Asks the rule until a member is let through. `sticky`: the rule gives the same answer until a member is out of its sight, and a
 /// key must meet the same verdict each time.
 pub(crate) fn choose(
-    q: &mut Query<'_>,
+    q: &Query<'_>,
     sticky: bool,
     rng: &mut dyn Rng,
     mut ask: impl FnMut(&Query<'_>, &mut dyn Rng) -> Result<u32, NoPick>,
@@ -32,8 +32,11 @@ pub(crate) fn choose(
         return ask(q, rng);
     };
     let mut first = None;
+    let (mut refused, mut refusals) = ([0; MOST_REFUSED], 0);
     for _ in 0..MOST_REFUSED {
-        let index = match ask(q, rng) {
+        let mut q = *q;
+        q.mask.refused = &refused[..refusals];
+        let index = match ask(&q, rng) {
             Ok(index) => index,
             // Only young members are left.
             Err(why) => return first.ok_or(why),
@@ -55,9 +58,9 @@ pub(crate) fn choose(
             return Ok(index);
         }
         first = first.or(Some(index));
-        if sticky && q.mask.refusals < MOST_REFUSED {
-            q.mask.refused[q.mask.refusals] = index;
-            q.mask.refusals += 1;
+        if sticky {
+            refused[refusals] = index;
+            refusals += 1;
         }
     }
     first.ok_or(NoPick::GaveUp)
