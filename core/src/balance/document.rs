@@ -46,6 +46,9 @@ impl Wrong {
     }
 }
 
+/// That something was read, or why not.
+type Done = Result<(), Box<Wrong>>;
+
 /// A value that a document can hold. Fields that a document leaves out keep what they have.
 pub(crate) trait Read {
     /// Reads it off the front.
@@ -134,10 +137,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads an object, each value by `field`, which is given its key.
-    pub(crate) fn object(
-        &mut self,
-        field: &mut dyn FnMut(&mut Self, &str) -> Result<(), Box<Wrong>>,
-    ) -> Result<(), Box<Wrong>> {
+    pub(crate) fn object(&mut self, field: &mut dyn FnMut(&mut Self, &str) -> Done) -> Done {
         if !self.takes(b'{') {
             return Err(self.unexpected("an object"));
         }
