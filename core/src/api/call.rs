@@ -25,6 +25,8 @@ pub struct Call<'a> {
     pub path: &'a str,
     /// The path as received, for error pages.
     pub full_path: &'a str,
+    /// The query as received, still encoded; empty if there is none.
+    pub query: &'a [u8],
     /// Parameters of the query and of a form body, decoded, in order; the query's first.
     pub params: &'a [(Cow<'a, str>, Cow<'a, str>)],
     /// Looks up a header by its lower-case name.

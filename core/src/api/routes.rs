@@ -491,6 +491,14 @@ mod tests {
             ..Switches::default()
         };
         assert_eq!(get(limited), (429, "".into()));
+        let limited = |url: &str| Switches {
+            limited_url_map: [(url.into(), 429)].into(),
+            ..Switches::default()
+        };
+        assert_eq!(get(limited("/nacos/v1/ns/admin?ip=")).0, 429);
+        assert_eq!(get(limited("/nacos/v1/ns/admin?")).0, 429);
+        assert_eq!(get(limited("/nacos/v1/ns/admin?ip=2")).0, 200);
+        assert_eq!(get(limited("/nacos/v1/ns/administrator")).0, 200);
     }
 
     #[test]

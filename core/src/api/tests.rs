@@ -90,6 +90,7 @@ pub(crate) fn plan(
         method,
         path,
         full_path: &full_path,
+        query: query.as_bytes(),
         params: &params,
         header: &|_| None,
         body: b"",

@@ -8,13 +8,27 @@ use super::{
     route::Method,
 };
 
+/// Whether path and query of a request begin so.
+fn begins(call: &Call<'_>, prefix: &str) -> bool {
+    match prefix.strip_prefix(call.full_path) {
+        Some(more) => {
+            more.is_empty()
+                || more
+                    .as_bytes()
+                    .strip_prefix(b"?")
+                    .is_some_and(|query| call.query.starts_with(query))
+        }
+        None => call.full_path.starts_with(prefix),
+    }
+}
+
 /// The answer to a request that is shut out; none for one that may go on.
 pub(super) fn gate(call: &Call<'_>) -> Option<Answer> {
     let switches = call.view.switches();
     let limited = switches
         .limited_url_map
         .iter()
-        .find(|(prefix, _)| call.full_path.starts_with(prefix.as_str()));
+        .find(|(prefix, _)| begins(call, prefix));
     if let Some((_, status)) = limited {
         return Some(Answer {
             status: *status,

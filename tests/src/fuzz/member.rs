@@ -102,6 +102,7 @@ pub(super) fn plan(
         method,
         path,
         full_path: path,
+        query: b"",
         params: &params,
         header: &header,
         body: body.as_bytes(),

@@ -174,6 +174,7 @@ impl Member {
             method: method(request["method"].as_str().expect("a request has a method")),
             path: full_path.strip_prefix("/nacos").unwrap_or(full_path),
             full_path,
+            query: query.as_bytes(),
             params: &params,
             header: &header,
             body: body.as_bytes(),

@@ -54,6 +54,7 @@ fn plan(operator: bool, method: Method, query: &str, body: &[u8]) -> Plan {
         method,
         path: &path,
         full_path: &path,
+        query: query.as_bytes(),
         params: &params,
         header: &|_| None,
         body,

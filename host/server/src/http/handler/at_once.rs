@@ -133,6 +133,7 @@ pub(super) fn understand(
             .filter(|p| p.starts_with('/'))
             .unwrap_or(full_path),
         full_path,
+        query,
         params: &params,
         header: &|name| headers.get(name).and_then(|v| v.to_str().ok()),
         body,
