@@ -308,14 +308,17 @@ async fn every_kind_of_the_catalogue_is_answered_or_comes() {
         id
     );
 
-    // Members only: refused on this port, whoever asks.
+    // Members only: refused on this port, whoever asks, and before it is asked whether the connection is set up.
+    let stranger = Client::connect(server.port()).await;
     for kind in kinds(|of| of == Of::Member) {
-        let refused = client.ask(&kind, &json!({})).await;
-        assert_eq!(
-            (refused.code(), refused.kind.as_str()),
-            (502, "ErrorResponse"),
-            "{kind}"
-        );
+        for asks in [&client, &stranger] {
+            let refused = asks.ask(&kind, &json!({})).await;
+            assert_eq!(
+                (refused.code(), refused.kind.as_str()),
+                (502, "ErrorResponse"),
+                "{kind}"
+            );
+        }
     }
     for (kind, of) in CATALOGUE {
         if let Of::Later(why) = of {

@@ -171,13 +171,13 @@ pub fn routes() -> impl Iterator<Item = &'static GrpcRoute> {
     .flatten()
 }
 
-/// Whether a kind of request is known: served, or forbidden to clients.
+/// The answer to a kind of request that no client is served, whether its connection is set up or not: those of members
+/// only, and what is unknown.
 #[must_use]
-pub fn is_known(kind: &str) -> bool {
-    route(kind).is_some() || dialogue::OF_MEMBERS.contains(&kind)
+pub fn refused_kind(kind: &str) -> Option<GrpcAnswer> {
+    route(kind).is_none().then(|| not_served(kind))
 }
 
-/// The answer to a kind of request that no client is served.
 fn not_served(kind: &str) -> GrpcAnswer {
     if dialogue::OF_MEMBERS.contains(&kind) {
         return error(502, &format!("invoke {kind} from sdk is forbidden"));
@@ -280,10 +280,10 @@ mod tests {
         };
         for kind in dialogue::OF_MEMBERS {
             assert_eq!(code(kind), ("ErrorResponse", Some(502)), "{kind}");
-            assert!(is_known(kind) && route(kind).is_none(), "{kind}");
+            assert!(refused_kind(kind).is_some(), "{kind}");
         }
         assert_eq!(code("NopeRequest"), ("ErrorResponse", Some(302)));
-        assert!(is_known("InstanceRequest") && !is_known("NopeRequest"));
+        assert_eq!(refused_kind("InstanceRequest"), None);
     }
 
     #[test]

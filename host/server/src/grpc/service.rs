@@ -176,8 +176,8 @@ impl Calls {
         if metadata.kind == grpc::SERVER_CHECK {
             return grpc::server_check(&connection.id);
         }
-        if !grpc::is_known(&metadata.kind) {
-            return error(302, &format!("RequestHandler Not Found: {}", metadata.kind));
+        if let Some(refused) = grpc::refused_kind(&metadata.kind) {
+            return refused;
         }
         if metadata.kind != grpc::HEALTH_CHECK && !served.admission.admits() {
             served.drive.shed();
