@@ -21,6 +21,8 @@ pub enum Bug {
     PauseCountsAsSilence,
     /// Naming: silence counts from a second late.
     ExpiresLate,
+    /// Naming: a beat that its deregistration overtook registers the instance again.
+    LateBeatRegisters,
     /// Naming: what a connection registered stays when it ends.
     InstancesOutliveTheirConnection,
     /// Config: a config that was absent wakes no poll when it comes.
@@ -57,10 +59,11 @@ pub enum Bug {
 
 impl Bug {
     /// All of them, by module.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::BeatDoesNotRevive,
         Self::PauseCountsAsSilence,
         Self::ExpiresLate,
+        Self::LateBeatRegisters,
         Self::InstancesOutliveTheirConnection,
         Self::NewConfigWakesNobody,
         Self::PollLeaksItsNames,

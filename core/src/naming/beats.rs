@@ -50,11 +50,11 @@ impl Naming {
                     healthy: true,
                     ..*full
                 };
-                let address = Address {
-                    ip: instance.key.ip.clone(),
-                    port: instance.key.port,
-                    ephemeral: true,
-                };
+                let address = Address::of_beats(&instance.key);
+                if self.departed(service, &address) {
+                    // As if it had come in time: it was taken, and then its instance went.
+                    return Ok(self.beat_answer(None, true));
+                }
                 self.register_ephemeral(None, address, service, vec![instance])?;
                 match self.beaten(self.service_id(service), key) {
                     Some(record) => record,
@@ -68,12 +68,14 @@ impl Naming {
 
     /// The record that a beat is for: that of its `ip:port`, whatever cluster the beat names.
     fn beaten(&self, service: Option<u32>, key: &InstanceKey) -> Option<u32> {
-        let client = self.client_at(&Address {
-            ip: key.ip.clone(),
-            port: key.port,
-            ephemeral: true,
-        })?;
+        let client = self.client_at(&Address::of_beats(key))?;
         self.published_by(client, service?).next()
+    }
+
+    /// Whether a beat may have been under way when its address withdrew.
+    fn departed(&self, service: &ServiceKey, address: &Address) -> bool {
+        self.volatile.departed.has(service, address, self.mono())
+            && !crate::planted!(LateBeatRegisters)
     }
 
     fn take_beat(&mut self, id: u32) {

@@ -237,11 +237,7 @@ impl Naming {
             return Err(Refusal::Unregistered);
         }
         if instance.ephemeral {
-            let address = Address {
-                ip: instance.key.ip.clone(),
-                port: instance.key.port,
-                ephemeral: true,
-            };
+            let address = Address::of_beats(&instance.key);
             self.register_ephemeral(conn, address, &service, vec![instance])?;
             return Ok(Step::Done(Ok(Reply::Done)));
         }
@@ -328,17 +324,18 @@ impl Naming {
                 None => Step::Done(Ok(Reply::Done)),
             });
         }
+        let address = Address::of_beats(&key);
         let client = match conn {
             Some(conn) => self.client_of(conn),
-            None => self.client_at(&Address {
-                ip: key.ip,
-                port: key.port,
-                ephemeral: true,
-            }),
+            None => self.client_at(&address),
         };
         if let (Some(client), Some(id)) = (client, self.service_id(&service)) {
             // Whatever the client publishes of the service goes; address and cluster are not compared.
             let records: Vec<u32> = self.published_by(client, id).collect();
+            if conn.is_none() && !records.is_empty() {
+                let now = self.mono();
+                self.volatile.departed.add(service, address, now);
+            }
             for record in records {
                 self.withdraw(record);
             }

@@ -256,6 +256,7 @@ mod tests {
         assert_eq!(delete(&mut trial, "s"), Err(Refusal::ServiceNotEmpty));
         trial.deregister("s", 1).unwrap();
         assert_eq!(delete(&mut trial, "s"), Ok(Reply::Done));
+        trial.pass(1_000);
         assert!(trial.is_blank());
         trial.register("t", instance(1)).unwrap();
         assert_eq!(
@@ -269,6 +270,7 @@ mod tests {
             Ok(Reply::Done),
             "without metadata as well"
         );
+        trial.pass(1_000);
         assert!(trial.is_blank());
     }
 

@@ -13,7 +13,9 @@ use alloc::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Switches, changes::Dirty, marks::Marks, probes::Check, slab::Slab};
+use super::{
+    Switches, changes::Dirty, departed::Departed, marks::Marks, probes::Check, slab::Slab,
+};
 use crate::{
     lookup::Lookup,
     model::{Instance, InstanceKey, Metadata, OperatorMetadata, ServiceKey, ServiceMetadata},
@@ -72,6 +74,7 @@ pub(super) struct Volatile {
     pub(super) timers: BTreeSet<(u64, Timer)>,
     /// What durable state waits to forget.
     pub(super) marks: Marks,
+    pub(super) departed: Departed,
     pub(super) dirty: BTreeMap<ServiceKey, Dirty>,
     pub(super) switches_dirty: bool,
     /// Of each persistent record, how its probes went.
@@ -115,6 +118,17 @@ pub(super) struct Address {
     pub(super) ip: Arc<str>,
     pub(super) port: u16,
     pub(super) ephemeral: bool,
+}
+
+impl Address {
+    /// That of a client which lives by beats.
+    pub(super) fn of_beats(key: &InstanceKey) -> Self {
+        Self {
+            ip: key.ip.clone(),
+            port: key.port,
+            ephemeral: true,
+        }
+    }
 }
 
 /// Whose records they are.

@@ -480,6 +480,7 @@ impl Trial {
             && volatile.addresses.is_empty()
             && volatile.names.is_empty()
             && volatile.marks.len() == 0
+            && volatile.departed.len() == 0
             && volatile.checks.is_empty()
             && volatile.probes.is_empty()
             && volatile.wanted.is_empty()

@@ -55,7 +55,7 @@ pub const SCHEMA: u32 = 2;
 
 /// Number of what a node's state holds, grown with it: an engine takes over from one of its own number or an older one,
 /// since a newer one's state holds what it does not know.
-pub const STATE: u32 = 2;
+pub const STATE: u32 = 3;
 
 /// While requests are refused, how often the silence of UDP subscribers is excused, milliseconds: more often than any
 /// of them can time out.

@@ -29,6 +29,8 @@ use crate::{
 /// Silence after which an instance is unhealthy, and after which it goes (Nacos), milliseconds.
 const UNHEALTHY: u64 = 15_000;
 const GONE: u64 = 30_000;
+/// How long after a deregistration a beat registers nothing, milliseconds.
+const LATE_BEAT: u64 = 1_000;
 
 /// Who keeps an instance alive.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,6 +62,8 @@ pub(super) struct Parked {
 #[derive(Debug, Default)]
 pub(super) struct Truth {
     records: BTreeMap<(Owner, ServiceKey), Record>,
+    /// When who lives by beats withdrew last.
+    withdrawn: BTreeMap<(Owner, ServiceKey), u64>,
     order: u64,
     pub(super) conns: BTreeSet<ConnId>,
     polls: BTreeMap<u64, Parked>,
@@ -87,6 +91,7 @@ impl Truth {
     /// The member lost everything that is not durable.
     pub(super) fn restarted(&mut self, now: u64) {
         self.records.clear();
+        self.withdrawn.clear();
         self.conns.clear();
         self.polls.clear();
         self.floor = now;
@@ -229,7 +234,10 @@ impl Truth {
                 }
             }
             (Op::Deregister { service, key, .. }, Some(Ok(_))) => {
-                self.records.remove(&(owner(key), service.clone()));
+                let slot = (owner(key), service.clone());
+                if self.records.remove(&slot).is_some() {
+                    self.withdrawn.insert(slot, now.mono);
+                }
             }
             (Op::Beat { service, key, full }, Some(Ok(Reply::Beat { known, .. }))) => {
                 let slot = (owner(key), service.clone());
@@ -240,11 +248,13 @@ impl Truth {
                         format!("a beat of {key:?} was answered with known = {known}"),
                     ));
                 }
+                let late = self.withdrew_lately(&slot, now.mono);
                 match (self.records.get_mut(&slot), full) {
                     (Some(record), _) => {
                         record.heard = now.mono;
                         record.healthy = true;
                     }
+                    (None, Some(_)) if late => {}
                     (None, Some(full)) => self.put(slot.0, service, full, now.mono),
                     (None, None) => {}
                 }
@@ -270,6 +280,12 @@ impl Truth {
             _ => {}
         }
         Ok(())
+    }
+
+    fn withdrew_lately(&self, slot: &(Owner, ServiceKey), now: u64) -> bool {
+        self.withdrawn
+            .get(slot)
+            .is_some_and(|at| now < at + LATE_BEAT)
     }
 
     fn put(&mut self, owner: Owner, service: &ServiceKey, instance: &Instance, heard: u64) {

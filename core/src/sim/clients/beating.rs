@@ -59,14 +59,31 @@ impl Beating {
                     return;
                 }
                 8..12 => {
+                    let beats = self.registered;
                     self.registered = false;
-                    let op = Op::Deregister {
-                        service,
-                        key,
-                        ephemeral: true,
-                    };
                     self.silent = air.now + u64::from(air.below(12_000));
-                    return self.ask(air, op);
+                    // As the Go client does, whose beats have a thread of their own: the later may arrive first.
+                    let full = Some(Box::new(instance(&key, self.version, true)));
+                    let (of, at) = (service.clone(), key.clone());
+                    self.ask(
+                        air,
+                        Op::Deregister {
+                            service,
+                            key,
+                            ephemeral: true,
+                        },
+                    );
+                    if beats {
+                        self.ask(
+                            air,
+                            Op::Beat {
+                                service: of,
+                                key: at,
+                                full,
+                            },
+                        );
+                    }
+                    return;
                 }
                 12..18 => self.registered = false,
                 _ => {}
