@@ -14,6 +14,7 @@ pub mod console;
 mod fault;
 pub mod grpc;
 pub mod hosts;
+mod logs;
 mod metadata;
 pub mod own;
 mod plan;

@@ -63,6 +63,15 @@ pub enum Plan<A = Answer> {
         /// What then.
         then: Then<Examined, A>,
     },
+    /// Set the level of a logger of this member.
+    LogLevel {
+        /// `root`, or where its lines come from.
+        logger: String,
+        /// The level, by name.
+        level: String,
+        /// What then; the error says which there are.
+        then: Then<Result<(), String>, A>,
+    },
     /// Go on with a closure of the host's choosing a thread for: work that is long for an I/O thread.
     Long(Look<A>),
 }

@@ -215,6 +215,8 @@ impl Alone {
                 };
                 then(Examined { module, verdict }, self.solo.view())
             }
+            // It logs nothing.
+            Plan::LogLevel { then, .. } => then(Ok(()), self.solo.view()),
             Plan::Long(look) => look(self.solo.view()),
         })
     }

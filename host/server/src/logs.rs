@@ -4,10 +4,11 @@
 //! in the writer is reported to the caller, because a server that can no longer say anything is half alive.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,10 +17,10 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry, fmt};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::metrics::Counter;
-use crate::settings::{Log, LogFormat, LogLevel};
+use crate::settings::{Log, LogFormat, LogLevel, Value as _};
 
 /// Lines that are written before the output is flushed once.
 const BATCH: usize = 256;
@@ -37,48 +38,125 @@ pub fn init(
     on_failure: impl FnOnce(String) + Send + 'static,
 ) -> io::Result<LogGuard> {
     let (lines, guard) = start_writer(io::stderr(), settings.buffer_lines, dropped, on_failure)?;
-    let layer = layer(settings, lines, io::stderr().is_terminal());
+    let (layer, levels) = layer(settings, lines, io::stderr().is_terminal());
     tracing_subscriber::registry()
         .with(layer)
         .try_init()
         .map_err(io::Error::other)?;
+    // The first to be set up, as the line above says.
+    let _ = LEVELS.set(levels);
     Ok(guard)
 }
 
-fn layer(settings: &Log, lines: LogLines, colours: bool) -> Box<dyn Layer<Registry> + Send + Sync> {
+fn layer(
+    settings: &Log,
+    lines: LogLines,
+    colours: bool,
+) -> (Box<dyn Layer<Registry> + Send + Sync>, Levels) {
     let layer = fmt::layer().with_writer(lines).with_ansi(colours);
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match settings.format {
         LogFormat::Full => Box::new(layer),
         LogFormat::Compact => Box::new(layer.compact()),
     };
-    Box::new(layer.with_filter(filter(settings.level)))
+    let chosen = Chosen {
+        root: settings.level,
+        others: BTreeMap::new(),
+    };
+    let (filter, handle) = reload::Layer::new(chosen.filter());
+    let levels = Levels {
+        chosen: Mutex::new(chosen),
+        filter: handle,
+    };
+    (Box::new(layer.with_filter(filter)), levels)
 }
 
-/// The libraries below log every frame: only `trace` wants to see that.
-fn filter(level: LogLevel) -> Targets {
-    let level = match level {
+/// Sets the level of a logger of this process: `root`, or a module (`nacrite::grpc`) or library (`h2`), which stands for
+/// all whose names begin so. It holds until the process ends.
+///
+/// # Errors
+/// There is no such level or logger, or nothing is logged; the text says which there are.
+pub fn set_level(logger: &str, level: &str) -> Result<(), String> {
+    match LEVELS.get() {
+        Some(levels) => levels.set(logger, level),
+        None => Err("this process logs nothing".to_owned()),
+    }
+}
+
+/// Those of the process, once [`init`] has set its log up.
+static LEVELS: OnceLock<Levels> = OnceLock::new();
+
+/// Libraries below that log. Every frame: at the level `debug` of all others they are not wanted.
+const LIBRARIES: [&str; 7] = [
+    "h2",
+    "hyper",
+    "hyper_util",
+    "tonic",
+    "tower",
+    "wasmtime",
+    "cranelift_codegen",
+];
+/// Modules that can have a level of their own at a time.
+const MODULES: usize = 64;
+
+/// The levels in force.
+struct Levels {
+    chosen: Mutex<Chosen>,
+    filter: reload::Handle<Targets, Registry>,
+}
+
+/// The level of all, and of those that have their own.
+#[derive(Clone)]
+struct Chosen {
+    root: LogLevel,
+    others: BTreeMap<String, LogLevel>,
+}
+
+impl Levels {
+    fn set(&self, logger: &str, level: &str) -> Result<(), String> {
+        let level = LogLevel::from_text(&level.to_ascii_lowercase())?;
+        let mut chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new = chosen.clone();
+        if logger.eq_ignore_ascii_case("root") {
+            new.root = level;
+        } else if logger.starts_with("nacrite") || LIBRARIES.contains(&logger) {
+            new.others.insert(logger.to_owned(), level);
+        } else {
+            return Err(format!(
+                "no logger {logger:?}: there are root, nacrite and its modules, {}",
+                LIBRARIES.join(", ")
+            ));
+        }
+        if new.others.len() > MODULES {
+            return Err(format!("{MODULES} loggers have a level of their own"));
+        }
+        self.filter
+            .reload(new.filter())
+            .map_err(|e| e.to_string())?;
+        *chosen = new;
+        Ok(())
+    }
+}
+
+impl Chosen {
+    fn filter(&self) -> Targets {
+        let mut targets = Targets::new().with_default(filter_of(self.root));
+        if self.root == LogLevel::Debug {
+            targets = targets.with_targets(LIBRARIES.map(|library| (library, LevelFilter::INFO)));
+        }
+        let others = self.others.iter();
+        targets.with_targets(others.map(|(name, level)| (name.clone(), filter_of(*level))))
+    }
+}
+
+fn filter_of(level: LogLevel) -> LevelFilter {
+    match level {
         LogLevel::Off => LevelFilter::OFF,
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
-    };
-    let mut targets = Targets::new().with_default(level);
-    if level == LevelFilter::DEBUG {
-        for library in [
-            "h2",
-            "hyper",
-            "hyper_util",
-            "tonic",
-            "tower",
-            "wasmtime",
-            "cranelift_codegen",
-        ] {
-            targets = targets.with_target(library, LevelFilter::INFO);
-        }
     }
-    targets
 }
 
 enum Message {
@@ -266,15 +344,17 @@ mod tests {
                 format,
                 buffer_lines: 64,
             };
-            tracing::subscriber::with_default(
-                Registry::default().with(layer(&settings, lines, false)),
-                || {
-                    tracing::info!(port = 8848, "listening");
-                    tracing::debug!("second");
-                    tracing::trace!("unseen");
-                    tracing::debug!(target: "h2", "unseen");
-                },
-            );
+            let (layer, levels) = layer(&settings, lines, false);
+            tracing::subscriber::with_default(Registry::default().with(layer), || {
+                tracing::info!(port = 8848, "listening");
+                tracing::debug!("second");
+                tracing::trace!("unseen");
+                tracing::debug!(target: "h2", "unseen");
+                levels.set("root", "WARN").unwrap();
+                tracing::info!("unseen");
+                levels.set("h2", "debug").unwrap();
+                tracing::debug!(target: "h2", "a frame");
+            });
             assert!(guard.flush());
             let text = sink.text();
             assert!(
@@ -284,7 +364,19 @@ mod tests {
                 "{text}"
             );
             assert!(text.find("listening") < text.find("second"));
-            assert_eq!((text.lines().count(), dropped.get()), (2, 0));
+            assert!(text.contains("a frame"), "{text}");
+            assert_eq!((text.lines().count(), dropped.get()), (3, 0));
+            for (logger, level, why) in [
+                ("naming", "info", "there are root, nacrite"),
+                ("root", "loud", "is none of off | error"),
+            ] {
+                let refused = levels.set(logger, level).unwrap_err();
+                assert!(refused.contains(why), "{refused}");
+            }
+            for n in 1..MODULES {
+                levels.set(&format!("nacrite::{n}"), "info").unwrap();
+            }
+            assert!(levels.set("nacrite::more", "info").is_err());
         }
     }
 

@@ -10,7 +10,7 @@ use nacrite_core::{
 use nacrite_storage::{Scan, StateReader};
 use tokio::sync::Semaphore;
 
-use crate::{drive::Drive, plugins};
+use crate::{drive::Drive, logs, plugins};
 
 /// To try a module takes a core for up to seconds; one is tried at a time.
 static EXAMINING: Semaphore = Semaphore::const_new(1);
@@ -70,6 +70,11 @@ pub async fn carry_out<A: Send + 'static>(
                 let examined = blocking(move || plugins::examine(module, &config)).await?;
                 then(examined, &*drive.views)
             }
+            Plan::LogLevel {
+                logger,
+                level,
+                then,
+            } => then(logs::set_level(&logger, &level), &*drive.views),
             Plan::Long(work) => {
                 let views = drive.views.clone();
                 blocking(move || work(&*views)).await?

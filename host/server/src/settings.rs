@@ -15,6 +15,7 @@ pub use self::table::{
     Settings, Store,
 };
 use self::table::{SECTIONS, Written};
+pub(crate) use self::value::Value;
 pub use self::value::{ByteSize, Compat, EngineKind, LogFormat, LogLevel, Origins};
 use crate::http::limits::HttpLimits;
 

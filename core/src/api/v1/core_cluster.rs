@@ -5,7 +5,7 @@ use alloc::{collections::BTreeMap, format, string::String};
 use serde_json::{Value, json};
 
 use crate::api::{
-    Answer, Args, Check, Class, Fault, Kind, Method, Param, Plan, Right, Route, ServerFacts,
+    Answer, Args, Check, Class, Fault, Kind, Method, Param, Plan, Right, Route, ServerFacts, logs,
 };
 
 const BASE: Route = Route {
@@ -66,18 +66,10 @@ pub const ROUTES: &[Route] = &[
     Route {
         methods: &[Method::Put],
         path: "/v1/core/ops/log",
-        params: &[
-            Param::text("logName", "name of the logger").required(),
-            Param::text("logLevel", "level").required(),
-        ],
+        params: logs::PARAMS,
         right: Right::Admin,
-        summary: "Not supported: levels of the log are settings of the server.",
-        make: |_| {
-            Err(Fault::business(
-                501,
-                "the levels of the log are settings of the server",
-            ))
-        },
+        summary: logs::SUMMARY,
+        make: |args| Ok(logs::set(args, Answer::text("200"))),
         ..BASE
     },
     Route {

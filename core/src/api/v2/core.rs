@@ -1,7 +1,7 @@
 //! Routes of `/v2/console` and `/v2/core`.
 
 use crate::api::{
-    Check, Class, Method, Param, Right, Route,
+    Check, Class, Method, Param, Right, Route, logs,
     wrapped::{cluster, namespace},
 };
 
@@ -148,8 +148,8 @@ pub(super) const CLUSTER: &[Route] = &[
         methods: &[Method::Put],
         path: "/v2/core/ops/log",
         instead: "PUT ${contextPath:nacos}/v3/admin/core/ops/log",
-        summary: "Not supported: levels of the log are settings of the server.",
-        make: cluster::set_log,
+        summary: logs::SUMMARY,
+        make: cluster::set_log_v2,
         ..CORE
     },
     Route {

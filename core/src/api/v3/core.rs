@@ -1,7 +1,7 @@
 //! Routes of `/v3/admin/core`.
 
 use crate::api::{
-    Method, Right, Route,
+    Method, Right, Route, logs,
     wrapped::{cluster, namespace, state},
 };
 
@@ -136,8 +136,8 @@ pub(super) const CLUSTER: &[Route] = &[
     Route {
         methods: &[Method::Put],
         path: "/v3/admin/core/ops/log",
-        summary: "Not supported: levels of the log are settings of the server.",
-        make: cluster::set_log,
+        summary: logs::SUMMARY,
+        make: cluster::set_log_v3,
         ..ADMIN
     },
     Route {

@@ -1,7 +1,7 @@
 //! Routes of `/v3/admin/ns`.
 
 use crate::api::{
-    Check, Kind, Method, Param, Right, Route,
+    Answer, Check, Kind, Method, Param, Right, Route, logs,
     v1::naming::{
         CLUSTER, GROUP, IP, NAMESPACE, PORT, SERVICE,
         instance::{BATCH, REGISTER},
@@ -256,10 +256,10 @@ pub(super) const OPERATOR: &[Route] = &[
     Route {
         methods: &[Method::Put],
         path: "/v3/admin/ns/ops/log",
-        params: operator::LOG,
+        params: logs::PARAMS,
         right: Right::Admin,
-        summary: "Not supported: levels of the log are settings of the server.",
-        make: operator::set_log,
+        summary: logs::SUMMARY,
+        make: |args| Ok(logs::set(args, Answer::wrapped("\"ok\""))),
         ..Route::V3
     },
 ];

@@ -129,6 +129,7 @@ fn run(method: Method, uri: &str, replies: &Answered, rows: &[Row]) -> (u16, Val
             }
             Plan::Clients { then, .. } => then(Vec::new(), &view),
             Plan::Examine { .. } => panic!("no route of Nacos takes plugins"),
+            Plan::LogLevel { then, .. } => then(Ok(()), &view),
             Plan::Long(look) => look(&view),
         };
     }

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 
 use super::{data, not_supported, ok};
 use crate::{
-    api::{Answer, Args, Call, Fault, Kind, Param, Plan, clients, v1::core_cluster::member_json},
+    api::{
+        Answer, Args, Call, Fault, Kind, Param, Plan, clients, logs, v1::core_cluster::member_json,
+    },
     node::{
         op::{Op, Question},
         reply::{Connection, Reply},
@@ -100,10 +102,16 @@ pub(in crate::api) fn raft(args: &Args<'_>) -> Result<Plan, Fault> {
     Err(not_supported("the log is not operated by hand"))
 }
 
-/// Levels of the log cannot be set here.
-pub(in crate::api) fn set_log(args: &Args<'_>) -> Result<Plan, Fault> {
+/// v2's levels of the log.
+pub(in crate::api) fn set_log_v2(args: &Args<'_>) -> Result<Plan, Fault> {
     wants_json(args)?;
-    super::operator::set_log(args)
+    logs::set_by_json(args, Answer::rest("null"))
+}
+
+/// v3's levels of the log.
+pub(in crate::api) fn set_log_v3(args: &Args<'_>) -> Result<Plan, Fault> {
+    wants_json(args)?;
+    logs::set_by_json(args, Answer::wrapped("null"))
 }
 
 /// Refuses what is no JSON, as the framework does where a handler takes a body.

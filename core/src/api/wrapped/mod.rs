@@ -93,6 +93,15 @@ pub(super) fn wrapped(plan: Plan) -> Plan {
             config,
             then: Box::new(move |examined, view| wrapped(then(examined, view))),
         },
+        Plan::LogLevel {
+            logger,
+            level,
+            then,
+        } => Plan::LogLevel {
+            logger,
+            level,
+            then: Box::new(move |set, view| wrapped(then(set, view))),
+        },
         Plan::Long(look) => Plan::Long(Box::new(move |view| wrapped(look(view)))),
     }
 }

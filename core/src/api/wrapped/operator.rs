@@ -4,7 +4,7 @@ use alloc::string::String;
 
 use serde_json::Value;
 
-use super::{data, not_supported, ok, wrapped};
+use super::{data, ok, wrapped};
 use crate::{
     api::{
         Answer, Args, Fault, Kind, Param, Plan, json_string,
@@ -32,11 +32,6 @@ pub(in crate::api) const METRICS: &[Param] =
 pub(in crate::api) const RESPONSIBLE: &[Param] = &[
     Param::text("ip", "address of the client").required(),
     Param::text("port", "port of the client").required(),
-];
-/// Parameters of [`set_log`].
-pub(in crate::api) const LOG: &[Param] = &[
-    Param::text("logName", "name of the logger").required(),
-    Param::text("logLevel", "level").required(),
 ];
 
 /// v2's switches.
@@ -117,13 +112,6 @@ fn metrics(
         };
         Ok(data(&show(&status, &totals)))
     }))
-}
-
-/// Levels of the log cannot be set here.
-pub(in crate::api) fn set_log(_: &Args<'_>) -> Result<Plan, Fault> {
-    Err(not_supported(
-        "the levels of the log are settings of the server",
-    ))
 }
 
 /// Who is responsible for a client.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// A type that a setting can have.
-pub(super) trait Value: Sized {
+pub(crate) trait Value: Sized {
     /// What may be written, for help texts.
     const FORM: &'static str;
 

@@ -6,7 +6,9 @@ use super::{
     CLIENT, DATA_ID, GROUP, TENANT, content::check_names, group_key, json_answer, json_of, key_of,
     rest, tenant,
 };
-use crate::api::{Answer, Args, Check, Class, Fault, Method, Param, Plan, Right, Route, clients};
+use crate::api::{
+    Answer, Args, Check, Class, Fault, Method, Param, Plan, Right, Route, clients, logs,
+};
 
 const BASE: Route = Route {
     class: Class::Admin,
@@ -40,18 +42,10 @@ pub const ROUTES: &[Route] = &[
     Route {
         methods: &[Method::Put],
         path: "/v1/cs/ops/log",
-        params: &[
-            Param::text("logName", "name of the logger").required(),
-            Param::text("logLevel", "level").required(),
-        ],
+        params: logs::PARAMS,
         right: Right::Admin,
-        summary: "Not supported: levels of the log are settings of the server.",
-        make: |_| {
-            Err(Fault::business(
-                501,
-                "the levels of the log are settings of the server",
-            ))
-        },
+        summary: logs::SUMMARY,
+        make: |args| Ok(logs::set(args, Answer::text("200"))),
         ..BASE
     },
     Route {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::ANY;
 use crate::{
-    api::{Answer, Args, Check, Class, Fault, Kind, Method, Param, Plan, Right, Route},
+    api::{Answer, Args, Check, Class, Fault, Kind, Method, Param, Plan, Right, Route, logs},
     naming::{CheckParams, Switches},
     node::{
         op::{Op, Question},
@@ -90,18 +90,10 @@ pub const ROUTES: &[Route] = &[
         methods: &[Method::Put],
         path: "/v1/ns/operator/log",
         also: &["/v1/ns/ops/log"],
-        params: &[
-            Param::text("logName", "name of the logger").required(),
-            Param::text("logLevel", "level").required(),
-        ],
+        params: logs::PARAMS,
         right: Right::Admin,
-        summary: "Not supported: levels of the log are settings of the server.",
-        make: |_| {
-            Err(Fault::business(
-                501,
-                "the levels of the log are settings of the server",
-            ))
-        },
+        summary: logs::SUMMARY,
+        make: |args| Ok(logs::set(args, Answer::text("ok"))),
         ..BASE
     },
 ];
