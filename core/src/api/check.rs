@@ -8,7 +8,7 @@ use super::{
     beat,
     call::Call,
     fault::{Area, Fault},
-    metadata::parse_metadata,
+    metadata::parse_pairs,
     route::Check,
 };
 use crate::model::{Metadata, split_grouped};
@@ -37,8 +37,8 @@ pub struct Names<'a> {
     pub ip: &'a str,
     /// Port.
     pub port: &'a str,
-    /// Metadata.
-    pub metadata: Metadata,
+    /// Length of all keys and values of metadata.
+    pub metadata: usize,
     /// MCP server.
     pub mcp: &'a str,
     /// Agent.
@@ -80,8 +80,8 @@ impl Names<'_> {
                 .then(|| "Param 'port' is illegal, the value should be between 0 and 65535.".into())
         })
         .or_else(|| {
-            let length: usize = self.metadata.iter().map(|(k, v)| utf16(k) + utf16(v)).sum();
-            (length > METADATA_LENGTH).then(|| too_long("Metadata", METADATA_LENGTH))
+            let long = self.metadata > METADATA_LENGTH;
+            long.then(|| too_long("Metadata", METADATA_LENGTH))
         })
         .or_else(|| text("mcpName", self.mcp, 64, |s| s.bytes().all(is_word)))
         .or_else(|| {
@@ -220,9 +220,25 @@ fn config<'a>(call: &Call<'a>) -> Names<'a> {
     }
 }
 
+/// The lengths of all keys and values, together.
+pub(super) fn length_of<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> usize {
+    pairs.map(|(key, value)| utf16(key) + utf16(value)).sum()
+}
+
+/// As [`length_of`], of metadata as a parameter carries it.
+fn metadata_length(text: &str) -> Result<usize, String> {
+    let pairs = parse_pairs(text)?;
+    let most = length_of(pairs.iter().map(|(k, v)| (&**k, &**v)));
+    if most <= METADATA_LENGTH {
+        return Ok(most);
+    }
+    // A key that came again counts once.
+    Ok(length_of(Metadata::from_iter(pairs).iter()))
+}
+
 fn naming(call: &Call<'_>, area: Area) -> Option<Fault> {
-    let metadata = match parse_metadata(one(call, &["metadata"])) {
-        Ok(metadata) => metadata,
+    let metadata = match metadata_length(one(call, &["metadata"])) {
+        Ok(length) => length,
         // The filter itself fails while it parses, and the container answers.
         Err(error) => {
             let error = format!("ErrCode:400, ErrMsg:{error}");
@@ -364,24 +380,22 @@ mod tests {
 
     #[test]
     fn metadata_has_a_length_in_all() {
-        let metadata = |n: usize| {
-            [("k", "v".repeat(n).as_str())]
-                .into_iter()
-                .collect::<Metadata>()
-        };
+        let of = |text: &str| metadata_length(text).unwrap();
+        let long = "v".repeat(1023);
         assert_eq!(
-            refused(&Names {
-                metadata: metadata(1023),
-                ..Names::default()
-            }),
-            ""
+            (of(""), of(r#"{"k":"名","l":10}"#), of("a=b,cd=e")),
+            (0, 5, 5)
         );
-        let long = refused(&Names {
-            metadata: metadata(1024),
-            ..Names::default()
-        });
+        assert_eq!(of(&format!("k={long},k=v")), 2, "the last of a key counts");
+        let refused = |metadata| {
+            refused(&Names {
+                metadata,
+                ..Names::default()
+            })
+        };
+        assert_eq!(refused(of(&format!("k={long}"))), "");
         assert_eq!(
-            long,
+            refused(of(&format!("kk={long}"))),
             "Param 'Metadata' is illegal, the param length should not exceed 1024."
         );
     }

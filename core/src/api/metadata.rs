@@ -1,6 +1,7 @@
 //! Metadata and lists of instances as parameters carry them.
 
 use alloc::{
+    borrow::Cow,
     format,
     string::{String, ToString as _},
     vec::Vec,
@@ -19,28 +20,39 @@ use crate::model::Metadata;
 /// As Jackson does: what follows the object is not looked at, numbers and flags become texts. A `null` counts as not
 /// given.
 pub fn parse_metadata(text: &str) -> Result<Metadata, String> {
+    parse_pairs(text).map(Metadata::from_iter)
+}
+
+/// As [`parse_metadata`], the pairs as they stand there: a key may come again, and what need not be is not copied.
+///
+/// # Errors
+/// The reference's text.
+pub(super) fn parse_pairs(text: &str) -> Result<Vec<Pair<'_>>, String> {
     let text = text.trim();
     if text.is_empty() {
-        return Ok(Metadata::default());
+        return Ok(Vec::new());
     }
     if let Ok(pairs) = Pairs::deserialize(&mut serde_json::Deserializer::from_str(text)) {
-        return Ok(pairs.0.into_iter().collect());
+        return Ok(pairs.0);
     }
     // Java's `split` forgets empty parts at the end, here of both marks.
     let items = text.trim_end_matches(',');
     let pairs = items.split(',').filter(|_| !items.is_empty()).map(|item| {
         let (key, value) = item.trim_end_matches('=').split_once('=')?;
-        (!value.contains('=')).then_some((key, value))
+        (!value.contains('=')).then_some((Cow::Borrowed(key), Cow::Borrowed(value)))
     });
     pairs
-        .collect::<Option<Metadata>>()
+        .collect::<Option<Vec<_>>>()
         .ok_or_else(|| format!("metadata format incorrect:{text}"))
 }
 
-/// An object of scalars, as texts.
-struct Pairs(Vec<(String, String)>);
+/// Key and value.
+type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Pairs {
+/// An object of scalars, as texts.
+struct Pairs<'a>(Vec<Pair<'a>>);
+
+impl<'de> Deserialize<'de> for Pairs<'de> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_any(PairsVisitor)
     }
@@ -49,20 +61,21 @@ impl<'de> Deserialize<'de> for Pairs {
 struct PairsVisitor;
 
 impl<'de> Visitor<'de> for PairsVisitor {
-    type Value = Pairs;
+    type Value = Pairs<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object of texts")
     }
 
-    fn visit_unit<E>(self) -> Result<Pairs, E> {
+    fn visit_unit<E>(self) -> Result<Pairs<'de>, E> {
         Ok(Pairs(Vec::new()))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<'de>, A::Error> {
         let mut pairs = Vec::new();
-        while let Some((key, value)) = map.next_entry::<String, Scalar>()? {
-            if let Some(value) = value.0 {
+        // Keys are texts always, in JSON.
+        while let Some((key, value)) = map.next_entry::<Scalar<'_>, Scalar<'_>>()? {
+            if let (Some(key), Some(value)) = (key.0, value.0) {
                 pairs.push((key, value));
             }
         }
@@ -71,34 +84,40 @@ impl<'de> Visitor<'de> for PairsVisitor {
 }
 
 /// A text, number or flag as text; none for `null`.
-struct Scalar(Option<String>);
+struct Scalar<'a>(Option<Cow<'a, str>>);
 
-impl<'de> Deserialize<'de> for Scalar {
+impl<'de> Deserialize<'de> for Scalar<'de> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct ScalarVisitor;
-        impl Visitor<'_> for ScalarVisitor {
-            type Value = Scalar;
+        fn owned<'a, E>(text: String) -> Result<Scalar<'a>, E> {
+            Ok(Scalar(Some(Cow::Owned(text))))
+        }
+        impl<'de> Visitor<'de> for ScalarVisitor {
+            type Value = Scalar<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a text, number or flag")
             }
-            fn visit_str<E>(self, v: &str) -> Result<Scalar, E> {
-                Ok(Scalar(Some(v.into())))
+            fn visit_borrowed_str<E>(self, v: &'de str) -> Result<Scalar<'de>, E> {
+                Ok(Scalar(Some(Cow::Borrowed(v))))
             }
-            fn visit_bool<E>(self, v: bool) -> Result<Scalar, E> {
-                Ok(Scalar(Some(v.to_string())))
+            fn visit_str<E>(self, v: &str) -> Result<Scalar<'de>, E> {
+                owned(v.into())
             }
-            fn visit_i64<E>(self, v: i64) -> Result<Scalar, E> {
-                Ok(Scalar(Some(v.to_string())))
+            fn visit_bool<E>(self, v: bool) -> Result<Scalar<'de>, E> {
+                owned(v.to_string())
             }
-            fn visit_u64<E>(self, v: u64) -> Result<Scalar, E> {
-                Ok(Scalar(Some(v.to_string())))
+            fn visit_i64<E>(self, v: i64) -> Result<Scalar<'de>, E> {
+                owned(v.to_string())
             }
-            fn visit_f64<E>(self, v: f64) -> Result<Scalar, E> {
+            fn visit_u64<E>(self, v: u64) -> Result<Scalar<'de>, E> {
+                owned(v.to_string())
+            }
+            fn visit_f64<E>(self, v: f64) -> Result<Scalar<'de>, E> {
                 // With a point also where nothing follows it, as Java writes it.
-                Ok(Scalar(Some(format!("{v:?}"))))
+                owned(format!("{v:?}"))
             }
-            fn visit_unit<E>(self) -> Result<Scalar, E> {
+            fn visit_unit<E>(self) -> Result<Scalar<'de>, E> {
                 Ok(Scalar(None))
             }
         }

@@ -6,7 +6,12 @@ use serde_json::Value;
 
 use super::{GrpcAnswer, GrpcCall, GrpcRoute, Refused, body::Object, check, refuse, success};
 use crate::{
-    api::{check::Names, hosts, plan::Plan, v1::naming::instance::check_generator},
+    api::{
+        check::{Names, length_of},
+        hosts,
+        plan::Plan,
+        v1::naming::instance::check_generator,
+    },
     model::{BeatTimes, Instance, InstanceKey, ServiceKey, Weight, split_grouped},
     node::{
         op::Op,
@@ -91,7 +96,7 @@ fn instance_of(body: &Object, ephemeral: bool) -> Result<Instance, Refused> {
         ip: &ip,
         port: &format!("{port}"),
         cluster: &cluster,
-        metadata: metadata.clone(),
+        metadata: length_of(metadata.iter()),
         ..Names::default()
     })?;
     let weight = body.number("weight", 1.0).map_err(illegal)?;
