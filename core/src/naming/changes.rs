@@ -56,15 +56,10 @@ impl Naming {
             );
         }
         let Some(instance) = instance else { return };
-        if !self.volatile.dirty[key].instances.contains_key(instance) {
-            let shown = service.and_then(|id| self.shown(id, instance)).cloned();
-            let dirty = self
-                .volatile
-                .dirty
-                .get_mut(key)
-                .expect("it was put there above");
-            dirty.instances.insert(instance.clone(), shown);
-        }
+        let shown = service.and_then(|id| self.shown(id, instance)).cloned();
+        let dirty = self.volatile.dirty.get_mut(key);
+        let told = &mut dirty.expect("it was put there above").instances;
+        told.entry(instance.clone()).or_insert(shown);
     }
 
     /// All services that really changed since the last call, in the order of their keys.

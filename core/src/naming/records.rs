@@ -12,22 +12,32 @@ use crate::model::{Instance, InstanceKey};
 /// How many names of clusters a service remembers to share them.
 const SHARED_CLUSTERS: usize = 16;
 
+/// Instances in the order of their keys; of equal keys the last.
+fn by_key(instances: Vec<Arc<Instance>>) -> Vec<Arc<Instance>> {
+    let mut sorted: BTreeMap<InstanceKey, Arc<Instance>> = BTreeMap::new();
+    sorted.extend(instances.into_iter().map(|i| (i.key.clone(), i)));
+    sorted.into_values().collect()
+}
+
 impl Naming {
     /// Replaces all that a client publishes of a service. Of equal keys the last one counts.
     pub(super) fn publish(&mut self, client: u32, service: u32, instances: Vec<Arc<Instance>>) {
         let now = self.volatile.now;
         self.volatile.clients[client].updated = now.wall;
-        // Extended, not collected, which would sort first: mostly there is one.
-        let mut new: BTreeMap<InstanceKey, Arc<Instance>> = BTreeMap::new();
-        new.extend(instances.into_iter().map(|i| (i.key.clone(), i)));
+        let new = match instances.len() {
+            // Mostly there is one.
+            1 => instances,
+            _ => by_key(instances),
+        };
+        // Extended, not collected, which would sort first.
         let mut old: BTreeMap<InstanceKey, u32> = BTreeMap::new();
         old.extend(
             self.published_by(client, service)
                 .map(|record| (self.volatile.records[record].published.key.clone(), record)),
         );
         // First what comes, then what goes, so that neither client nor service is empty in between.
-        for (key, instance) in new {
-            match old.remove(&key) {
+        for instance in new {
+            match old.remove(&instance.key) {
                 Some(record) => self.replace(record, instance),
                 None => self.add(client, service, instance),
             }
@@ -69,7 +79,9 @@ impl Naming {
         self.volatile.publications.insert((client, service, record));
         self.volatile.clients[client].records += 1;
         self.review_mark(record);
-        self.review_empty(service);
+        if self.volatile.services[service].records.len() == 1 {
+            self.review_empty(service);
+        }
         match liveness {
             Liveness::Connection => {}
             Liveness::Beats => self.arm_beat(record),
@@ -129,7 +141,9 @@ impl Naming {
                 .marks
                 .set(Mark::Instance(key, instance), self.mono());
         }
-        self.review_empty(service);
+        if self.volatile.services[service].records.is_empty() {
+            self.review_empty(service);
+        }
     }
 
     /// Sets the health of a record.

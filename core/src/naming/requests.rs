@@ -289,13 +289,14 @@ impl Naming {
         for instance in &instances {
             check_instance(instance).map_err(Refusal::Illegal)?;
         }
-        if self.existing(service) == Ok(false) {
+        let id = self.service_made(service, true);
+        // One that was just made is.
+        if !self.volatile.services[id].ephemeral {
             return Err(Refusal::OtherKind {
                 service: service.clone(),
                 persistent: true,
             });
         }
-        let id = self.service_made(service, true);
         for instance in &mut instances {
             self.give_id(service, instance);
         }

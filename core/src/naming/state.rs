@@ -224,7 +224,7 @@ impl Volatile {
     }
 
     fn set_timer(&mut self, timer: Timer, old: u64, at: u64) {
-        if old != at {
+        if old != 0 && old != at {
             self.timers.remove(&(old, timer));
         }
         if at != 0 {
