@@ -15,6 +15,8 @@ pub mod balance;
 #[cfg(feature = "node")]
 pub mod config;
 #[cfg(feature = "node")]
+pub mod encoding;
+#[cfg(feature = "node")]
 pub mod lock;
 #[cfg(feature = "node")]
 pub mod log;

@@ -9,6 +9,7 @@ use super::{
     route::{Compat, Kind, Method, Param, Route},
 };
 use crate::{
+    model::shared,
     node::{
         input::Now,
         op::Op,
@@ -178,7 +179,7 @@ impl<'a> Args<'a> {
     /// A parameter as a shared text.
     #[must_use]
     pub fn shared(&self, name: &str) -> Arc<str> {
-        Arc::from(self.text(name))
+        shared(self.text(name))
     }
 
     /// A whole number; the row's check has made sure that it is one. 0 if it is missing without default.

@@ -5,6 +5,7 @@ use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Quotas;
+use crate::encoding::encode_after;
 use crate::model::{
     ClusterMetadata, ConfigKey, Instance, InstanceKey, Metadata, OperatorMetadata, ServiceKey,
     ServiceMetadata, Weight,
@@ -259,8 +260,10 @@ pub(crate) const VERSION: u8 = 1;
 
 /// A version byte and what postcard makes of the value.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    let bytes = alloc::vec![VERSION];
-    postcard::to_extend(value, bytes).expect("a vector takes any value that can be serialised")
+    // Most need no more.
+    let mut bytes = Vec::with_capacity(256);
+    bytes.push(VERSION);
+    encode_after(bytes, value)
 }
 
 /// Reads what [`encode`] wrote, in any release up to this one.

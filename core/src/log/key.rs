@@ -16,17 +16,22 @@ impl KeyWriter {
     /// An empty key.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        // Most need no more.
+        Self(Vec::with_capacity(64))
     }
 
     /// Adds a string.
     #[must_use]
     pub fn text(mut self, text: &str) -> Self {
-        for byte in text.bytes() {
-            if byte <= ESCAPE {
-                self.0.extend([ESCAPE, byte + 1]);
-            } else {
-                self.0.push(byte);
+        // As good as always.
+        if text.bytes().all(|byte| byte > ESCAPE) {
+            self.0.extend_from_slice(text.as_bytes());
+        } else {
+            for byte in text.bytes() {
+                match byte {
+                    0..=ESCAPE => self.0.extend([ESCAPE, byte + 1]),
+                    _ => self.0.push(byte),
+                }
             }
         }
         self.0.push(END);

@@ -5,6 +5,8 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::texts::text;
+
 /// MD5 of a content's UTF-8 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Md5(pub [u8; 16]);
@@ -144,26 +146,35 @@ pub struct ConfigVersion {
     /// What they are.
     pub kind: ConfigType,
     /// Application that owns it.
+    #[serde(deserialize_with = "text")]
     pub app: Arc<str>,
     /// Description.
+    #[serde(deserialize_with = "text")]
     pub desc: Arc<str>,
     /// `use` of the API.
+    #[serde(deserialize_with = "text")]
     pub usage: Arc<str>,
     /// `effect` of the API.
+    #[serde(deserialize_with = "text")]
     pub effect: Arc<str>,
     /// `schema` of the API.
+    #[serde(deserialize_with = "text")]
     pub schema: Arc<str>,
     /// Comma-separated tags.
+    #[serde(deserialize_with = "text")]
     pub tags: Arc<str>,
     /// Key with which the client encrypted the content; passed through.
+    #[serde(deserialize_with = "text")]
     pub encrypted_data_key: Arc<str>,
     /// When it was created, wall clock, milliseconds.
     pub created: u64,
     /// When it was last changed, wall clock, milliseconds.
     pub modified: u64,
     /// Who created it.
+    #[serde(deserialize_with = "text")]
     pub create_user: Arc<str>,
     /// From which address.
+    #[serde(deserialize_with = "text")]
     pub create_ip: Arc<str>,
 }
 

@@ -4,7 +4,10 @@ use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
-use super::names::{DEFAULT_CLUSTER, ServiceKey};
+use super::{
+    names::{DEFAULT_CLUSTER, ServiceKey},
+    texts::text,
+};
 
 /// Metadata of an instance, cluster or service: pairs sorted by key, each key once.
 /// One shared allocation, because most instances never change theirs.
@@ -69,21 +72,17 @@ impl<K: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(K, V)> for Metadata {
 }
 
 impl Metadata {
-    fn of_pairs(mut sorted: Vec<Pair>) -> Self {
-        // Stable, so that of equal keys the last given stays last.
-        sorted.sort_by(|a, b| a.0.cmp(&b.0));
-        let mut unique: Vec<Pair> = Vec::with_capacity(sorted.len());
-        for pair in sorted {
-            match unique.last_mut() {
-                Some(last) if last.0 == pair.0 => *last = pair,
-                _ => unique.push(pair),
+    fn of_pairs(mut pairs: Vec<Pair>) -> Self {
+        // Stable, so that of equal keys the last given stays last; it takes the place of the first, which is kept.
+        pairs.sort_by(|a, b| a.0.cmp(&b.0));
+        pairs.dedup_by(|later, first| {
+            let same = later.0 == first.0;
+            if same {
+                core::mem::swap(later, first);
             }
-        }
-        Self(if unique.is_empty() {
-            None
-        } else {
-            Some(unique.into())
-        })
+            same
+        });
+        Self((!pairs.is_empty()).then(|| pairs.into()))
     }
 }
 
@@ -118,10 +117,12 @@ impl Default for Weight {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct InstanceKey {
     /// IP address or host name, as given.
+    #[serde(deserialize_with = "text")]
     pub ip: Arc<str>,
     /// Port.
     pub port: u16,
     /// Cluster, `DEFAULT` if none was given.
+    #[serde(deserialize_with = "text")]
     pub cluster: Arc<str>,
 }
 
@@ -158,6 +159,7 @@ pub struct Instance {
     /// What it says of itself.
     pub metadata: Metadata,
     /// An id of its own; empty means `ip#port#cluster#GROUP@@SERVICE`.
+    #[serde(deserialize_with = "text")]
     pub instance_id: Arc<str>,
 }
 

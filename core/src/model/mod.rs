@@ -8,6 +8,7 @@ mod digest;
 mod instance;
 mod names;
 mod service;
+mod texts;
 
 pub use config::{ConfigItem, ConfigType, ConfigVersion, ContentRef, GrayItem, GrayRule, Md5};
 pub use digest::Sha256;
@@ -16,3 +17,5 @@ pub use names::{
     ConfigKey, DEFAULT_CLUSTER, DEFAULT_GROUP, DEFAULT_NAMESPACE, ServiceKey, split_grouped,
 };
 pub use service::{ClusterMetadata, HealthChecker, Selector, ServiceMetadata};
+pub use texts::shared;
+pub(crate) use texts::text;

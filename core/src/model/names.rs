@@ -5,6 +5,8 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::texts::text;
+
 /// The namespace of whoever names none.
 pub const DEFAULT_NAMESPACE: &str = "public";
 /// The group of whoever names none.
@@ -16,10 +18,13 @@ pub const DEFAULT_CLUSTER: &str = "DEFAULT";
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ServiceKey {
     /// Namespace id; `public` for the default one, never empty.
+    #[serde(deserialize_with = "text")]
     pub namespace: Arc<str>,
     /// Group, never empty.
+    #[serde(deserialize_with = "text")]
     pub group: Arc<str>,
     /// Name without its group, never empty.
+    #[serde(deserialize_with = "text")]
     pub name: Arc<str>,
 }
 
@@ -57,10 +62,13 @@ impl fmt::Display for ServiceKey {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ConfigKey {
     /// Namespace id; `public` for the default one, never empty. (The 2.x API spells the default one "".)
+    #[serde(deserialize_with = "text")]
     pub namespace: Arc<str>,
     /// Group.
+    #[serde(deserialize_with = "text")]
     pub group: Arc<str>,
     /// Data id.
+    #[serde(deserialize_with = "text")]
     pub data_id: Arc<str>,
 }
 

@@ -5,7 +5,7 @@ use alloc::{string::String, sync::Arc, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 use super::op::Op;
-use crate::log::Row;
+use crate::{log::Row, model::text};
 
 /// The two clocks of an input, in milliseconds. Time-outs use `mono` alone; `wall` is for stamps that people read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,8 +26,10 @@ pub struct Origin {
     /// The gRPC connection; none for HTTP.
     pub conn: Option<ConnId>,
     /// Address of the caller, as the API defines it (headers of proxies, then the socket).
+    #[serde(deserialize_with = "text")]
     pub ip: Arc<str>,
     /// Its user, empty until users exist (or as the request claims, for history rows).
+    #[serde(deserialize_with = "text")]
     pub user: Arc<str>,
 }
 

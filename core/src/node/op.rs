@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::output::NameForm;
 use crate::model::{
     ClusterMetadata, ConfigKey, ConfigType, ContentRef, Instance, InstanceKey, Md5, Metadata,
-    ServiceKey, ServiceMetadata, Weight,
+    ServiceKey, ServiceMetadata, Weight, text,
 };
 use crate::plugins::PluginModule;
 use crate::policies::{PolicyPlugin, PolicyScope};
@@ -306,18 +306,25 @@ pub struct Publish {
     /// What the content is.
     pub kind: ConfigType,
     /// Application.
+    #[serde(deserialize_with = "text")]
     pub app: Arc<str>,
     /// Description.
+    #[serde(deserialize_with = "text")]
     pub desc: Arc<str>,
     /// `use` of the API.
+    #[serde(deserialize_with = "text")]
     pub usage: Arc<str>,
     /// `effect` of the API.
+    #[serde(deserialize_with = "text")]
     pub effect: Arc<str>,
     /// `schema` of the API.
+    #[serde(deserialize_with = "text")]
     pub schema: Arc<str>,
     /// Comma-separated tags.
+    #[serde(deserialize_with = "text")]
     pub tags: Arc<str>,
     /// Key with which the client encrypted the content.
+    #[serde(deserialize_with = "text")]
     pub encrypted_data_key: Arc<str>,
     /// A gray version instead of the formal one.
     pub gray: Option<crate::model::GrayRule>,
@@ -326,8 +333,10 @@ pub struct Publish {
     /// Only if the config does not exist (imports with policies other than overwrite).
     pub create_only: bool,
     /// `src_user` of the request, else the authenticated user.
+    #[serde(deserialize_with = "text")]
     pub user: Arc<str>,
     /// Address of the caller.
+    #[serde(deserialize_with = "text")]
     pub ip: Arc<str>,
 }
 

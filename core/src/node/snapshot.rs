@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Node, SCHEMA, input::Now, lateness::Lateness, output::Output};
 use crate::{
     config::{Configs, Watchers},
+    encoding::encode_after,
     lock::Locks,
     log::Decode,
     namespaces::Namespaces,
@@ -122,9 +123,7 @@ impl Node {
             },
         };
         let bytes = SCHEMA.to_le_bytes().to_vec();
-        postcard::to_extend(&parts, bytes)
-            .and_then(|bytes| postcard::to_extend(&self.plugins.snapshot(), bytes))
-            .expect("a vector takes any value that can be serialised")
+        encode_after(encode_after(bytes, &parts), &self.plugins.snapshot())
     }
 
     /// How much each part keeps: bytes of what would be written of it, and entries of what would not.

@@ -35,6 +35,7 @@ use self::{
     waves::{Flights, Topic},
 };
 use crate::{
+    encoding::encode_after,
     model::{ConfigKey, Selector, ServiceKey, ServiceMetadata},
     node::{
         Turn,
@@ -157,7 +158,7 @@ impl Push {
     /// Everything, as bytes for [`Push::from_snapshot`] of the same build.
     #[must_use]
     pub fn snapshot(&self) -> Vec<u8> {
-        postcard::to_allocvec(self).expect("a vector takes any value that can be serialised")
+        encode_after(Vec::new(), self)
     }
 
     /// What [`Push::snapshot`] wrote; from here on it behaves as the original.

@@ -33,6 +33,7 @@ mod planted;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+use nacrite_core::encoding::encode_after;
 use nacrite_core::node::{
     Damaged, Node, NodeSettings,
     input::{Input, Now},
@@ -107,8 +108,7 @@ impl Engine {
         let outputs: Vec<Output> = outputs.collect();
         let mut answer = core::mem::take(&mut self.answer);
         answer.clear();
-        self.answer = postcard::to_extend(&outputs, answer)
-            .expect("a vector takes any value that can be serialised");
+        self.answer = encode_after(answer, &outputs);
         &self.answer
     }
 

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use nacrite_core::node::{
-    input::{Input, Now},
-    output::Output,
+use nacrite_core::{
+    encoding::encode_after,
+    node::{
+        input::{Input, Now},
+        output::Output,
+    },
 };
 use twox_hash::XxHash3_128;
 
@@ -54,8 +57,8 @@ impl Batch {
             return bytes.clone();
         }
         let inputs = self.inputs.as_deref().unwrap_or_default();
-        let encoded = postcard::to_extend(inputs, Vec::with_capacity(256 + inputs.len() * 128))
-            .expect("a vector takes any value that can be serialised");
+        let room = Vec::with_capacity(256 + inputs.len() * 128);
+        let encoded = encode_after(room, inputs);
         self.bytes.insert(encoded.into()).clone()
     }
 

@@ -215,7 +215,7 @@ impl Calls {
         let origin = Origin {
             conn: Some(connection.conn),
             ip: details.ip.clone(),
-            user: "".into(),
+            user: Arc::default(),
         };
         match carry_out(&served.drive, &served.store, &origin, plan).await {
             Ok(answer) => answer,

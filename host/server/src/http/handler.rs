@@ -455,7 +455,7 @@ fn origin(ip: String) -> Origin {
     Origin {
         conn: None,
         ip: ip.into(),
-        user: "".into(),
+        user: Arc::default(),
     }
 }
 
