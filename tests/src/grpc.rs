@@ -266,6 +266,15 @@ impl Client {
             .unwrap_or_else(|e| panic!("{kind} is not answered: {e}"))
     }
 
+    /// Makes a unary call of a whole frame, whose message is compressed in the way that `encoding` names.
+    pub async fn send_encoded(&self, encoding: &'static str, framed: Bytes) -> Answer {
+        let mut head = request("/Request/request");
+        head.headers_mut()
+            .insert("grpc-encoding", http::HeaderValue::from_static(encoding));
+        let answer = self.send_with(head, framed, &[]).await;
+        answer.unwrap_or_else(|e| panic!("it is not answered: {e}"))
+    }
+
     /// Writes the bytes of a unary call, then these again and again, and reads what comes back.
     pub async fn send(&self, first: Bytes, more: &[Bytes]) -> Result<Answer, h2::Error> {
         self.send_with(request("/Request/request"), first, more)

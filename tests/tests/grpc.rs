@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
+use flate2::{Compression, write::GzEncoder};
 use nacrite_tests::bodies::{instance, named};
 use nacrite_tests::grpc::{Answer, Client, PATIENCE, framed};
 use nacrite_tests::server::{Server, Setup};
@@ -179,7 +180,7 @@ async fn a_call_ends_when_its_time_is_over_and_the_connection_goes_on() {
 }
 
 #[tokio::test]
-async fn another_path_and_a_compressed_message_are_unimplemented() {
+async fn another_path_and_an_unknown_compression_are_unimplemented() {
     let (_folder, server) = server(&[]);
     let client = Client::ready(server.port()).await;
     let elsewhere = client.call_path("/Request/other").await.expect("an answer");
@@ -189,6 +190,16 @@ async fn another_path_and_a_compressed_message_are_unimplemented() {
     let refused = client.send(compressed.freeze(), &[]).await;
     assert_eq!(refused.expect("an answer").status, "12");
     assert_eq!(client.ask("HealthCheckRequest", &json!({})).await.code(), 0);
+    let plain = framed("HealthCheckRequest", b"{}");
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&plain[5..]).expect("memory takes it");
+    let zipped = encoder.finish().expect("memory takes it");
+    let length = u32::try_from(zipped.len()).expect("it is small");
+    let frame = [&[1], &length.to_be_bytes()[..], &zipped].concat();
+    let read = client.send_encoded("gzip", frame.clone().into()).await;
+    assert_eq!((&*read.kind, read.code()), ("HealthCheckResponse", 0));
+    let unread = client.send_encoded("snappy", frame.into()).await;
+    assert_eq!(unread.status, "12");
 }
 
 /// The first of these to be done, and its place.

@@ -90,8 +90,7 @@ fn decoded(message: Bytes) -> Result<Payload, Status> {
 }
 
 /// `Payload` of a unary call: its first message. The rest of the call is read, and not looked at.
-async fn payload(mut body: RecvStream, most: usize) -> Result<Payload, Status> {
-    let mut messages = Messages::new(most);
+async fn payload(mut body: RecvStream, mut messages: Messages) -> Result<Payload, Status> {
     let mut first = None;
     while let Some(chunk) = body.data().await {
         let mut chunk = chunk.map_err(|e| Status::cancelled(e.to_string()))?;
@@ -113,9 +112,10 @@ impl Calls {
         mut respond: SendResponse<Bytes>,
     ) {
         let within = time_out(request.headers());
+        let messages = Messages::new(request.headers(), self.limits.max_message);
         let body = request.into_body();
         let mut answered = pin!(async {
-            let payload = payload(body, self.limits.max_message).await?;
+            let payload = payload(body, messages).await?;
             Ok(self.answered(&connection, payload).await)
         });
         let mut in_time = pin!(within.map(tokio::time::sleep));

@@ -265,8 +265,8 @@ impl Streams {
             let _ = before.send_trailers(messages::good_end());
         }
         self.connection.open_out();
-        let most = self.calls.limits.max_message;
-        self.read.push((request.into_body(), Messages::new(most)));
+        let messages = Messages::new(request.headers(), self.calls.limits.max_message);
+        self.read.push((request.into_body(), messages));
     }
 
     /// Hands HTTP/2 what waits, as far as the client takes it. Frames as they are, shared with other transports.
