@@ -20,6 +20,8 @@ pub fn shared(text: &str) -> Arc<str> {
 }
 
 /// Reads a text to share, for `deserialize_with`: serde's own way makes a box first, and copies it.
+// One piece of code for all fields: a module's size has a limit.
+#[inline(never)]
 pub(crate) fn text<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<str>, D::Error> {
     struct Shared;
     impl Visitor<'_> for Shared {

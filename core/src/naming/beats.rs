@@ -51,7 +51,7 @@ impl Naming {
                     ..*full
                 };
                 let address = Address::of_beats(&instance.key);
-                if self.departed(service, &address) {
+                if self.overtaken(service, &address) {
                     // As if it had come in time: it was taken, and then its instance went.
                     return Ok(self.beat_answer(None, true));
                 }
@@ -73,8 +73,10 @@ impl Naming {
     }
 
     /// Whether a beat may have been under way when its address withdrew.
-    fn departed(&self, service: &ServiceKey, address: &Address) -> bool {
-        self.volatile.departed.has(service, address, self.mono())
+    fn overtaken(&self, service: &ServiceKey, address: &Address) -> bool {
+        self.volatile
+            .marks
+            .withdrew_lately(service, address, self.mono())
             && !crate::planted!(LateBeatRegisters)
     }
 

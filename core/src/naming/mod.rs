@@ -10,7 +10,6 @@
 mod beats;
 mod changes;
 mod clients;
-mod departed;
 mod ids;
 mod labels;
 mod marks;
@@ -85,7 +84,6 @@ impl Naming {
         [
             timer,
             self.volatile.marks.deadline(),
-            self.volatile.departed.deadline(),
             self.volatile.flips_due,
         ]
         .into_iter()
@@ -106,7 +104,6 @@ impl Naming {
                 Timer::Probe(record) => self.start_probe(record),
             }
         }
-        self.volatile.departed.forget(mono);
         let mut commands = self.take_flips();
         commands.extend(self.take_expired());
         commands

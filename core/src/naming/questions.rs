@@ -130,8 +130,7 @@ impl Naming {
         totals.services += volatile.services.len() as u64;
         totals.instances += volatile.records.len() as u64;
         totals.clients += volatile.clients.len() as u64;
-        totals.timers +=
-            (volatile.timers.len() + volatile.marks.len() + volatile.departed.len()) as u64;
+        totals.timers += (volatile.timers.len() + volatile.marks.len()) as u64;
         let publishes = |id: &&u32| {
             volatile
                 .publications

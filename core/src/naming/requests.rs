@@ -335,7 +335,7 @@ impl Naming {
             let records: Vec<u32> = self.published_by(client, id).collect();
             if conn.is_none() && !records.is_empty() {
                 let now = self.mono();
-                self.volatile.departed.add(service, address, now);
+                self.volatile.marks.withdrew(service, address, now);
             }
             for record in records {
                 self.withdraw(record);

@@ -13,9 +13,7 @@ use alloc::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Switches, changes::Dirty, departed::Departed, marks::Marks, probes::Check, slab::Slab,
-};
+use super::{Switches, changes::Dirty, marks::Marks, probes::Check, slab::Slab};
 use crate::{
     lookup::Lookup,
     model::{Instance, InstanceKey, Metadata, OperatorMetadata, ServiceKey, ServiceMetadata},
@@ -74,7 +72,6 @@ pub(super) struct Volatile {
     pub(super) timers: BTreeSet<(u64, Timer)>,
     /// What durable state waits to forget.
     pub(super) marks: Marks,
-    pub(super) departed: Departed,
     pub(super) dirty: BTreeMap<ServiceKey, Dirty>,
     pub(super) switches_dirty: bool,
     /// Of each persistent record, how its probes went.

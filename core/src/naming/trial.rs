@@ -459,7 +459,7 @@ impl Trial {
             .keys()
             .filter(|s| self.view[*s].instances.is_empty());
         marks.extend(empty.map(|service| Mark::Service(service.clone())));
-        assert_eq!(volatile.marks.marked(), marks);
+        assert_eq!(volatile.marks.words(), marks);
         // The state store holds the durable state.
         let rows: BTreeMap<_, _> = self
             .naming
@@ -480,7 +480,6 @@ impl Trial {
             && volatile.addresses.is_empty()
             && volatile.names.is_empty()
             && volatile.marks.len() == 0
-            && volatile.departed.len() == 0
             && volatile.checks.is_empty()
             && volatile.probes.is_empty()
             && volatile.wanted.is_empty()
