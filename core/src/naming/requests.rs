@@ -74,7 +74,7 @@ impl Naming {
                 service,
                 key,
                 ephemeral,
-            } => self.deregister(turn.origin.conn, service, key, ephemeral),
+            } => self.deregister(turn.origin.conn, service, &key, ephemeral),
             Op::Beat { service, key, full } => Ok(Step::Done(self.beat(&service, &key, full))),
             Op::UpdateInstance {
                 service,
@@ -313,19 +313,19 @@ impl Naming {
         &mut self,
         conn: Option<ConnId>,
         service: ServiceKey,
-        key: InstanceKey,
+        key: &InstanceKey,
         ephemeral: bool,
     ) -> Result<Step, Refusal> {
         if conn.is_some_and(|conn| self.client_of(conn).is_none()) {
             return Err(Refusal::Unregistered);
         }
         if !ephemeral {
-            return Ok(match self.persistent_at(&service, &key).pop() {
+            return Ok(match self.persistent_at(&service, key).pop() {
                 Some(key) => Step::Propose(Command::RemoveInstance { service, key }),
                 None => Step::Done(Ok(Reply::Done)),
             });
         }
-        let address = Address::of_beats(&key);
+        let address = Address::of_beats(key);
         let client = match conn {
             Some(conn) => self.client_of(conn),
             None => self.client_at(&address),

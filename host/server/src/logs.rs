@@ -333,30 +333,31 @@ mod tests {
         std::panic::panic_any(reason);
     }
 
+    /// What is written while `events` happen, and how many lines were dropped.
+    fn written(level: LogLevel, format: LogFormat, events: impl FnOnce(&Levels)) -> (String, u64) {
+        let sink = Sink::default();
+        let dropped = Arc::new(Counter::default());
+        let (lines, guard) = start_writer(sink.clone(), 64, dropped.clone(), never).unwrap();
+        let settings = Log {
+            level,
+            format,
+            buffer_lines: 64,
+        };
+        let (layer, levels) = layer(&settings, lines, false);
+        tracing::subscriber::with_default(Registry::default().with(layer), || events(&levels));
+        assert!(guard.flush());
+        (sink.text(), dropped.get())
+    }
+
     #[test]
     fn events_become_lines_of_the_chosen_level_and_format() {
         for format in [LogFormat::Full, LogFormat::Compact] {
-            let sink = Sink::default();
-            let dropped = Arc::new(Counter::default());
-            let (lines, guard) = start_writer(sink.clone(), 64, dropped.clone(), never).unwrap();
-            let settings = Log {
-                level: LogLevel::Debug,
-                format,
-                buffer_lines: 64,
-            };
-            let (layer, levels) = layer(&settings, lines, false);
-            tracing::subscriber::with_default(Registry::default().with(layer), || {
+            let (text, dropped) = written(LogLevel::Debug, format, |_| {
                 tracing::info!(port = 8848, "listening");
                 tracing::debug!("second");
                 tracing::trace!("unseen");
                 tracing::debug!(target: "h2", "unseen");
-                levels.set("root", "WARN").unwrap();
-                tracing::info!("unseen");
-                levels.set("h2", "debug").unwrap();
-                tracing::debug!(target: "h2", "a frame");
             });
-            assert!(guard.flush());
-            let text = sink.text();
             assert!(
                 text.contains("listening")
                     && text.contains("port=8848")
@@ -364,8 +365,20 @@ mod tests {
                 "{text}"
             );
             assert!(text.find("listening") < text.find("second"));
-            assert!(text.contains("a frame"), "{text}");
-            assert_eq!((text.lines().count(), dropped.get()), (3, 0));
+            assert_eq!((text.lines().count(), dropped), (2, 0));
+        }
+    }
+
+    #[test]
+    fn levels_can_be_set_later_for_all_and_for_some() {
+        let (text, _) = written(LogLevel::Info, LogFormat::Compact, |levels| {
+            tracing::debug!("unseen");
+            levels.set("nacrite::drive", "DEBUG").unwrap();
+            tracing::debug!(target: "nacrite::drive", "first");
+            tracing::debug!(target: "nacrite::grpc", "unseen");
+            levels.set("ROOT", "off").unwrap();
+            tracing::error!("unseen");
+            tracing::debug!(target: "nacrite::drive", "second");
             for (logger, level, why) in [
                 ("naming", "info", "there are root, nacrite"),
                 ("root", "loud", "is none of off | error"),
@@ -376,8 +389,13 @@ mod tests {
             for n in 1..MODULES {
                 levels.set(&format!("nacrite::{n}"), "info").unwrap();
             }
-            assert!(levels.set("nacrite::more", "info").is_err());
-        }
+            assert!(
+                levels.set("nacrite::more", "info").is_err(),
+                "there are so many at most"
+            );
+        });
+        assert!(!text.contains("unseen"), "{text}");
+        assert_eq!(text.lines().count(), 2, "{text}");
     }
 
     /// Waits in its first write until told to go on.
