@@ -11,6 +11,7 @@ use nacrite_tests::server::{Server, Setup, open_files};
 use nacrite_tests::wire::{Wire, form};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::task::LocalSet;
 use tokio::time::{sleep, timeout};
 
@@ -207,16 +208,16 @@ async fn parked(server: &Server) -> usize {
         .unwrap_or_default() as usize
 }
 
-/// Connects and polls; refused as busy, it comes again a little later, as clients do.
-async fn come(at: SocketAddr, number: usize) -> (Wire, u32) {
+/// Connects and polls until all are there; refused as busy, it comes again a little later, as clients do.
+async fn come(at: SocketAddr, number: usize, mut all_here: watch::Receiver<bool>) -> (Wire, u32) {
     let mut wire = Wire::open(at).await.expect("the server listens");
     let mut refused = 0;
     loop {
         wire.send(&poll(number)).await.expect("the server reads");
-        // An answer soon is a refusal; a poll that is parked says nothing.
-        match timeout(Duration::from_millis(1_500), wire.receive()).await {
-            Err(_) => return (wire, refused),
-            Ok(status) => assert_eq!(status.expect("it is answered"), 503),
+        // A poll that is parked says nothing; an answer is a refusal.
+        tokio::select! {
+            _ = all_here.wait_for(|all| *all) => return (wire, refused),
+            status = wire.receive() => assert_eq!(status.expect("it is answered"), 503),
         }
         refused += 1;
         sleep(Duration::from_millis(200)).await;
@@ -226,9 +227,16 @@ async fn come(at: SocketAddr, number: usize) -> (Wire, u32) {
 async fn all_come(server: &Server, number: usize) -> Vec<Wire> {
     let at = address(server);
     let began = Instant::now();
+    let (tell, all_here) = watch::channel(false);
     let coming: Vec<_> = (0..number)
-        .map(|n| tokio::task::spawn_local(come(at, n)))
+        .map(|n| tokio::task::spawn_local(come(at, n, all_here.clone())))
         .collect();
+    while parked(server).await < number {
+        assert!(began.elapsed() < PATIENCE, "not all are parked");
+        sleep(Duration::from_millis(50)).await;
+    }
+    let took = began.elapsed();
+    tell.send(true).expect("they wait for it");
     let mut wires = Vec::with_capacity(number);
     let mut refused = 0;
     for one in coming {
@@ -236,13 +244,8 @@ async fn all_come(server: &Server, number: usize) -> Vec<Wire> {
         wires.push(wire);
         refused += times;
     }
-    while parked(server).await < number {
-        assert!(began.elapsed() < PATIENCE, "not all are parked");
-        sleep(Duration::from_millis(50)).await;
-    }
     println!(
-        "{number} polls parked {:?} after the first came, {refused} times refused as busy",
-        began.elapsed()
+        "{number} polls parked {took:?} after the first came, {refused} times refused as busy"
     );
     wires
 }
