@@ -204,13 +204,17 @@ fn a_client_that_reads_nothing_is_let_go() {
 #[test]
 fn what_is_too_much_at_once_is_refused_and_then_it_serves_again() {
     let folder = folder();
-    let flags = ["--store-max-behind=16MiB", "--queue-max-bytes=16MiB"];
+    let flags = [
+        "--store-max-behind=16MiB",
+        "--queue-max-bytes=16MiB",
+        "--http-max-body-memory=48MiB",
+    ];
     let server = start(folder.path(), &flags);
     let instance = "/nacos/v1/ns/instance?serviceName=s&ip=10.0.0.1&port=80";
     assert_eq!(server.ask("POST", instance, "").text(), "ok");
-    // One has room in the queue, and not a second.
-    let content = "x".repeat(9 << 20);
-    // A disk takes 9 MiB more slowly than twelve connections bring them; if not at once, then in one of some waves.
+    let content = "x".repeat(8 << 20);
+    // A slow disk leaves them in the queue or the store behind; before a fast one they are too many on their way. If not
+    // at once, then in one of a few waves.
     let wave = || -> Vec<Answer> {
         thread::scope(|scope| {
             let asked: Vec<_> = (0..12)
@@ -227,9 +231,9 @@ fn what_is_too_much_at_once_is_refused_and_then_it_serves_again() {
         })
     };
     let overloaded = |answers: &Vec<Answer>| answers.iter().any(|a| a.status != 200);
-    let answers = (0..30).map(|_| wave()).find(overloaded).unwrap_or_default();
+    let answers = (0..10).map(|_| wave()).find(overloaded).unwrap_or_default();
     let refused: Vec<&Answer> = answers.iter().filter(|a| a.status != 200).collect();
-    assert!(!refused.is_empty(), "108 MiB at once are more than may wait");
+    assert!(!refused.is_empty(), "96 MiB at once are more than may wait");
     assert!(
         refused.len() < answers.len(),
         "some are taken: {}",
