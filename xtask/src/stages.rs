@@ -74,7 +74,7 @@ pub(crate) const STAGES: &[Stage] = &[
         tests: &[],
         lane: Lane::Computing,
         needs: Needs::Nothing,
-        minutes: 20,
+        minutes: 40,
     },
     Stage {
         name: "differential",
@@ -101,7 +101,7 @@ pub(crate) const STAGES: &[Stage] = &[
         tests: &["planted"],
         lane: Lane::Computing,
         needs: Needs::Build,
-        minutes: 8,
+        minutes: 15,
     },
     Stage {
         name: "incidents",
@@ -128,7 +128,7 @@ pub(crate) const STAGES: &[Stage] = &[
         tests: &["balance"],
         lane: Lane::Computing,
         needs: Needs::Build,
-        minutes: 10,
+        minutes: 20,
     },
     Stage {
         name: "npm",
@@ -243,7 +243,7 @@ pub(crate) const STAGES: &[Stage] = &[
         tests: &["overload", "storms"],
         lane: Lane::Alone,
         needs: Needs::Build,
-        minutes: 10,
+        minutes: 15,
     },
     Stage {
         name: "soak",
