@@ -54,18 +54,27 @@ mod tests {
     use super::*;
     use crate::api::{
         Body, Compat, Method, Routes,
-        tests::{View, plan},
+        tests::{View, plan_with},
     };
+
+    fn put(uri: &str, json: &str) -> Plan {
+        let (routes, view) = (Routes::all(), View::default());
+        plan_with(&routes, &view, Compat::All, Method::Put, uri, json)
+    }
 
     /// What a route asks of the host, and what it answers when that says this.
     fn asked(path: &str, said: Result<(), &str>) -> ((String, String), u16, String) {
-        let uri = alloc::format!("{path}?logName=root&logLevel=debug");
         let view = View::default();
+        let plan = if path.contains("/core/ops") && !path.starts_with("/v1") {
+            put(path, r#"{"logName": "root", "logLevel": "debug"}"#)
+        } else {
+            put(&alloc::format!("{path}?logName=root&logLevel=debug"), "")
+        };
         let Plan::LogLevel {
             logger,
             level,
             then,
-        } = plan(&Routes::all(), &view, Compat::All, Method::Put, &uri)
+        } = plan
         else {
             panic!("{path} sets no level");
         };
@@ -93,6 +102,14 @@ mod tests {
                 "/v3/admin/cs/ops/log",
                 r#"{"code":0,"message":"success","data":"200"}"#,
             ),
+            (
+                "/v2/core/ops/log",
+                r#"{"code":200,"message":null,"data":null}"#,
+            ),
+            (
+                "/v3/admin/core/ops/log",
+                r#"{"code":0,"message":"success","data":null}"#,
+            ),
         ] {
             let (wanted, status, said) = asked(path, Ok(()));
             assert_eq!((wanted.0.as_str(), wanted.1.as_str()), ("root", "debug"));
@@ -100,6 +117,16 @@ mod tests {
             let (_, status, said) = asked(path, Err("no logger nobody"));
             assert_eq!(status, 400, "{path}");
             assert!(said.contains("no logger nobody"), "{path}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_body_without_a_level_is_refused() {
+        for json in [r#"{"logName": "root"}"#, "[]", "{"] {
+            let Plan::Answer(answer) = put("/v3/admin/core/ops/log", json) else {
+                panic!("{json} sets a level");
+            };
+            assert_eq!(answer.status, 400, "{json}");
         }
     }
 }

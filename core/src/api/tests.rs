@@ -78,6 +78,18 @@ pub(crate) fn plan(
     method: Method,
     uri: &str,
 ) -> Plan {
+    plan_with(routes, view, compat, method, uri, "")
+}
+
+/// As [`plan`], of a request with a body of JSON; empty for none.
+pub(crate) fn plan_with(
+    routes: &Routes,
+    view: &View,
+    compat: Compat,
+    method: Method,
+    uri: &str,
+    json: &str,
+) -> Plan {
     let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
     let pairs = query.split('&').filter(|p| !p.is_empty());
     let params: Vec<(Cow<'_, str>, Cow<'_, str>)> = pairs
@@ -92,8 +104,8 @@ pub(crate) fn plan(
         full_path: &full_path,
         query: query.as_bytes(),
         params: &params,
-        header: &|_| None,
-        body: b"",
+        header: &|name| (name == "content-type" && !json.is_empty()).then_some("application/json"),
+        body: json.as_bytes(),
         parts: &[],
         form_too_large: false,
         ip: "127.0.0.1",

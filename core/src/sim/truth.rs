@@ -235,7 +235,7 @@ impl Truth {
             }
             (Op::Deregister { service, key, .. }, Some(Ok(_))) => {
                 let slot = (owner(key), service.clone());
-                if self.records.remove(&slot).is_some() {
+                if self.records.remove(&slot).is_some() && conn.is_none() {
                     self.withdrawn.insert(slot, now.mono);
                 }
             }

@@ -59,29 +59,22 @@ impl Beating {
                     return;
                 }
                 8..12 => {
-                    let beats = self.registered;
-                    self.registered = false;
                     self.silent = air.now + u64::from(air.below(12_000));
                     // As the Go client does, whose beats have a thread of their own: the later may arrive first.
-                    let full = Some(Box::new(instance(&key, self.version, true)));
-                    let (of, at) = (service.clone(), key.clone());
-                    self.ask(
-                        air,
-                        Op::Deregister {
-                            service,
-                            key,
-                            ephemeral: true,
-                        },
-                    );
-                    if beats {
-                        self.ask(
-                            air,
-                            Op::Beat {
-                                service: of,
-                                key: at,
-                                full,
-                            },
-                        );
+                    let beat = self.registered.then(|| Op::Beat {
+                        service: service.clone(),
+                        key: key.clone(),
+                        full: Some(Box::new(instance(&key, self.version, true))),
+                    });
+                    self.registered = false;
+                    let op = Op::Deregister {
+                        service,
+                        key,
+                        ephemeral: true,
+                    };
+                    self.ask(air, op);
+                    if let Some(beat) = beat {
+                        self.ask(air, beat);
                     }
                     return;
                 }
