@@ -279,7 +279,20 @@ impl Air {
         }
     }
 
-    /// A connection breaks; what is under way on it is lost.
+    /// A connection breaks because the member is gone: what is under way to it never arrives.
+    pub(super) fn reset(&mut self, conn: ConnId) {
+        self.cut(conn);
+        self.queue.retain(|_, event| match event {
+            Event::Arrive(_, Arrival::Request { origin, .. }) => origin.conn != Some(conn),
+            Event::Arrive(
+                _,
+                Arrival::Told(Input::Connected { conn: of, .. } | Input::Ack { conn: of, .. }),
+            ) => *of != conn,
+            _ => true,
+        });
+    }
+
+    /// A connection breaks; what is under way to the client is lost.
     pub(super) fn cut(&mut self, conn: ConnId) {
         self.open.remove(&conn);
         self.order.remove(&(conn, true));

@@ -440,7 +440,7 @@ impl<M: Member> Sim<M> {
         }
         let conns: Vec<ConnId> = self.air.open.iter().copied().collect();
         for conn in conns {
-            self.air.cut(conn);
+            self.air.reset(conn);
             for client in 0..self.clients.len() {
                 let travel = self.air.travel();
                 self.air
