@@ -472,7 +472,6 @@ impl Node {
             self.excused = now.mono;
             self.push.excuse_silence(now);
         }
-        self.push.tick(now);
         for (id, answered) in self.watchers.tick(now) {
             self.reply(id, answered);
         }
@@ -541,6 +540,8 @@ impl Node {
         for (id, answered) in self.watchers.wake() {
             self.reply(id, answered);
         }
+        // After the batch's changes: what is due carries them, and nothing is sent twice for them.
+        self.push.tick(now);
         self.last.extend(self.push.take_outputs());
         self.last.extend(
             self.naming
