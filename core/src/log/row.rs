@@ -78,8 +78,10 @@ pub struct Row {
     /// Of which table.
     pub table: Table,
     /// Ordered bytes.
+    #[serde(with = "serde_bytes")]
     pub key: Vec<u8>,
     /// Version byte and value.
+    #[serde(with = "serde_bytes")]
     pub value: Vec<u8>,
 }
 
@@ -98,6 +100,7 @@ pub enum RowWrite {
         /// From which table.
         table: Table,
         /// Which row.
+        #[serde(with = "serde_bytes")]
         key: Vec<u8>,
     },
     /// Go through `index` from its start up to `to` (not included), and delete its rows and the rows of `rows` whose
@@ -106,6 +109,7 @@ pub enum RowWrite {
         /// Table gone through.
         index: Table,
         /// End of the range.
+        #[serde(with = "serde_bytes")]
         to: Vec<u8>,
         /// Table whose rows are named.
         rows: Table,

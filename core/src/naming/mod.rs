@@ -39,7 +39,7 @@ use state::{Durable, Timer, Volatile};
 use crate::{log::Command, node::input::Now};
 
 /// Everything that a node knows of services.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Naming {
     durable: Durable,
     volatile: Volatile,

@@ -55,7 +55,7 @@ impl Durable {
 }
 
 /// What lives as long as the node.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Volatile {
     /// Newest time told.
     pub(super) now: Now,
@@ -129,7 +129,7 @@ impl Address {
 }
 
 /// Whose records they are.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum ClientKind {
     Connection {
         conn: ConnId,
@@ -140,7 +140,7 @@ pub(super) enum ClientKind {
 }
 
 /// A client. One of an address lives as long as it has a record.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Client {
     pub(super) kind: ClientKind,
     /// When it last did something, wall clock.
@@ -149,7 +149,7 @@ pub(super) struct Client {
 }
 
 /// A service that exists: it has records, or durable metadata, or had one of them a short while ago.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Service {
     pub(super) key: ServiceKey,
     pub(super) ephemeral: bool,
@@ -176,7 +176,7 @@ pub(super) enum Liveness {
 }
 
 /// One instance published by one client.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Record {
     pub(super) client: u32,
     pub(super) service: u32,

@@ -129,6 +129,7 @@ pub enum Input {
         /// The number of this node's proposal in this run, if it is one.
         proposal: Option<u64>,
         /// The encoded command ([`crate::log::Command`]); empty for entries that change nothing.
+        #[serde(with = "serde_bytes")]
         command: Vec<u8>,
     },
     /// A proposal will never be committed.

@@ -80,8 +80,8 @@ pub struct NodeSettings {
     pub max_namespaces: u32,
 }
 
-/// One member. See the module's head for how it is driven.
-#[derive(Debug)]
+/// One member. See the module's head for how it is driven. A clone goes on as the original would; large values are shared.
+#[derive(Clone, Debug)]
 pub struct Node {
     naming: Naming,
     configs: Configs,

@@ -57,6 +57,7 @@ pub enum Output {
         /// The request whose content belongs to the command; 0 for none.
         request: u64,
         /// The encoded command.
+        #[serde(with = "serde_bytes")]
         command: Vec<u8>,
     },
     /// What applying the entry `applied` wrote: one transaction of the state store.

@@ -8,6 +8,7 @@ use alloc::{collections::BTreeMap, collections::VecDeque, vec::Vec};
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 
 use super::{Node, SCHEMA, input::Now, lateness::Lateness, output::Output};
 use crate::{
@@ -63,15 +64,15 @@ impl From<Decode> for Damaged {
 #[derive(Serialize, Deserialize)]
 struct Parts {
     /// A function of the log alone.
-    durable: Vec<u8>,
-    configs: Vec<u8>,
-    namespaces: Vec<u8>,
-    locks: Vec<u8>,
-    policies: Vec<u8>,
+    durable: ByteBuf,
+    configs: ByteBuf,
+    namespaces: ByteBuf,
+    locks: ByteBuf,
+    policies: ByteBuf,
     /// What never outlives the process.
-    volatile: Vec<u8>,
-    watchers: Vec<u8>,
-    push: Vec<u8>,
+    volatile: ByteBuf,
+    watchers: ByteBuf,
+    push: ByteBuf,
     own: Own,
 }
 
@@ -98,14 +99,14 @@ impl Node {
     #[must_use]
     pub fn snapshot(&self) -> Vec<u8> {
         let parts = Parts {
-            durable: self.naming.durable_bytes(),
-            configs: self.configs.snapshot(),
-            namespaces: self.namespaces.snapshot(),
-            locks: self.locks.snapshot(),
-            policies: self.policies.snapshot(),
-            volatile: self.naming.volatile_bytes(),
-            watchers: self.watchers.snapshot(),
-            push: self.push.snapshot(),
+            durable: self.naming.durable_bytes().into(),
+            configs: self.configs.snapshot().into(),
+            namespaces: self.namespaces.snapshot().into(),
+            locks: self.locks.snapshot().into(),
+            policies: self.policies.snapshot().into(),
+            volatile: self.naming.volatile_bytes().into(),
+            watchers: self.watchers.snapshot().into(),
+            push: self.push.snapshot().into(),
             own: Own {
                 lateness: self.lateness,
                 pending: self.pending.clone(),
@@ -123,7 +124,8 @@ impl Node {
             },
         };
         let bytes = SCHEMA.to_le_bytes().to_vec();
-        encode_after(encode_after(bytes, &parts), &self.plugins.snapshot())
+        let plugins = ByteBuf::from(self.plugins.snapshot());
+        encode_after(encode_after(bytes, &parts), &plugins)
     }
 
     /// How much each part keeps: bytes of what would be written of it, and entries of what would not.
@@ -156,7 +158,7 @@ impl Node {
         let (plugins, rest) = if rest.is_empty() {
             (Plugins::new(), rest)
         } else {
-            let (plugins, rest): (Vec<u8>, &[u8]) = postcard::take_from_bytes(rest)?;
+            let (plugins, rest): (ByteBuf, &[u8]) = postcard::take_from_bytes(rest)?;
             (Plugins::from_snapshot(&plugins)?, rest)
         };
         if !rest.is_empty() {
