@@ -90,14 +90,16 @@ impl Four {
         outputs
     }
 
-    /// Restores each engine's second node from the other engine's first, or the wasm one from the memory of its own.
+    /// Restores each engine's second node from the other engine's first, or copies its own.
     fn swap(&mut self, by_image: bool) {
         let (of_native, of_wasm) = (self.native.snapshot(), self.wasm.snapshot());
         assert!(of_native == of_wasm, "the snapshots of both engines differ");
-        self.native_again = Node::from_snapshot(&of_wasm).expect("a snapshot is whole");
-        self.wasm_again = match by_image {
-            true => self.wasm.copied(),
-            false => Guest::restored(&of_native).expect("a snapshot is whole"),
+        (self.native_again, self.wasm_again) = match by_image {
+            true => (self.native.clone(), self.wasm.copied()),
+            false => (
+                Node::from_snapshot(&of_wasm).expect("a snapshot is whole"),
+                Guest::restored(&of_native).expect("a snapshot is whole"),
+            ),
         };
         assert!(
             self.native_again.snapshot() == of_native,

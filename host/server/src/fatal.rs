@@ -47,7 +47,7 @@ mod tests {
     use std::sync::{Arc, mpsc};
 
     use nacrite_consensus::{Consensus, Start};
-    use nacrite_core::node::{input::Input, output::Output};
+    use nacrite_core::node::{Node, NodeSettings, input::Input, output::Output};
     use nacrite_storage::{Options, SimDisk, Store};
     use tokio::sync::watch;
 
@@ -55,7 +55,7 @@ mod tests {
     use crate::{
         contents::Contents,
         drive::{Clock, Drive, Inner, QueueLimits, Replayed},
-        engine::{Batch, Core, Engine, Fault, Runner},
+        engine::{Batch, Core, Engine, Fault, Image, Runner},
         views::Views,
     };
 
@@ -111,6 +111,10 @@ mod tests {
 
         fn snapshot(&mut self) -> Result<Vec<u8>, Fault> {
             Ok(Vec::new())
+        }
+
+        fn image(&mut self, _: Option<Image>) -> Image {
+            Image::Node(Box::new(Node::new(&NodeSettings::default())))
         }
     }
 

@@ -153,15 +153,21 @@ impl Core {
         }
     }
 
-    /// An engine with the memory of another of this core.
+    /// An engine that goes on where another of this core was.
     ///
     /// # Errors
     /// See [`CoreError`].
     pub fn of_image(&self, image: &Image) -> Result<Box<dyn Engine>, CoreError> {
-        match self {
-            Self::Native => Err(CoreError::Refused(format!("{image:?} of no memory"))),
+        match (self, image) {
+            (Self::Native, Image::Node(node)) => Ok(Box::new(Native::new(Node::clone(node)))),
             #[cfg(feature = "wasm")]
-            Self::Wasm { code, limits, .. } => Ok(Box::new(Wasm::of_image(code, *limits, image)?)),
+            (Self::Wasm { code, limits, .. }, Image::Memory(memory)) => {
+                Ok(Box::new(Wasm::of_image(code, *limits, memory)?))
+            }
+            #[cfg(feature = "wasm")]
+            _ => Err(CoreError::Refused(
+                "the image is of another core".to_owned(),
+            )),
         }
     }
 

@@ -39,7 +39,7 @@ pub enum Base {
     New(Arc<NodeSettings>),
     /// A whole state.
     Snapshot(Arc<[u8]>),
-    /// The memory of an engine of this core.
+    /// The state of an engine of this core.
     Image(Core, Arc<Image>),
 }
 
@@ -129,6 +129,12 @@ impl Journal {
     #[must_use]
     pub fn base(&self) -> &Base {
         &self.base
+    }
+
+    /// It begins with the same state in another form. The one before is given back.
+    #[must_use]
+    pub fn rebase(&mut self, base: Base) -> Base {
+        std::mem::replace(&mut self.base, base)
     }
 
     /// The image that it began with, if nobody else reads it: the next may be written over it.

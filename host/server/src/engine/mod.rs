@@ -18,7 +18,7 @@ mod wasm;
 
 use std::time::Duration;
 
-use nacrite_core::node::output::Output;
+use nacrite_core::node::{Node, output::Output};
 
 use crate::settings::Settings;
 
@@ -49,11 +49,8 @@ pub trait Engine: Send {
     /// See [`Fault`].
     fn snapshot(&mut self) -> Result<Vec<u8>, Fault>;
 
-    /// A copy of the memory that it lives in, taken in the time of copying (into an older copy, if there is one); none
-    /// if it has no memory of its own.
-    fn image(&mut self, _spare: Option<Image>) -> Option<Image> {
-        None
-    }
+    /// A copy of its state, taken in the time of copying (into an older copy, if there is one).
+    fn image(&mut self, spare: Option<Image>) -> Image;
 
     /// Memory of its own; none if the node lives in the process's.
     fn memory(&mut self) -> Option<Memory> {
@@ -61,21 +58,14 @@ pub trait Engine: Send {
     }
 }
 
-#[cfg(feature = "wasm")]
-pub use nacrite_guest::Image;
-
-/// Without wasmtime no engine has a memory of its own.
-#[cfg(not(feature = "wasm"))]
+/// A copy of an engine's state: engines of the same core can be made of it, and a snapshot, when there is time for it.
 #[derive(Debug)]
-pub enum Image {}
-
-#[cfg(not(feature = "wasm"))]
-impl Image {
-    /// Bytes that the copy takes.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        match *self {}
-    }
+pub enum Image {
+    /// Of the core that is linked in. Large values are shared with the original.
+    Node(Box<Node>),
+    /// The memory of a module.
+    #[cfg(feature = "wasm")]
+    Memory(nacrite_guest::Image),
 }
 
 /// Why an engine can no longer be used.

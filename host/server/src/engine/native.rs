@@ -2,7 +2,7 @@
 
 use nacrite_core::node::{Node, output::Output};
 
-use super::{Batch, Engine, Fault};
+use super::{Batch, Engine, Fault, Image};
 
 /// The core, linked in. Its faults are panics: the drive ends the process with their reason.
 pub struct Native(Node);
@@ -31,5 +31,9 @@ impl Engine for Native {
 
     fn snapshot(&mut self) -> Result<Vec<u8>, Fault> {
         Ok(self.0.snapshot())
+    }
+
+    fn image(&mut self, _: Option<Image>) -> Image {
+        Image::Node(Box::new(self.0.clone()))
     }
 }

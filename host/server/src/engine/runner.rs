@@ -17,7 +17,7 @@ use nacrite_core::node::{
 use crate::record::Recorder;
 
 use super::{
-    Batch, Checkpoints, Core, CoreError, Engine, Fault, Journal, Memory,
+    Batch, Checkpoints, Core, CoreError, Engine, Fault, Image, Journal, Memory,
     journal::{Base, Entry},
 };
 
@@ -145,13 +145,12 @@ impl Runner {
             Ok(deadline) => deadline,
             Err(fault) => return Err(Stopped(format!("no deadline: {fault}"))),
         };
-        self.checkpoint_if_due()?;
+        self.checkpoint_if_due();
         if let (Some(now), Some(recorder)) = (now, &mut self.recorder)
             && recorder.wants_state()
         {
-            let state = self.engine.snapshot();
-            let state = state.map_err(|fault| Stopped(format!("no snapshot: {fault}")))?;
-            recorder.begin(state.into(), now);
+            let image = self.engine.image(None);
+            recorder.begin(Base::Image(self.core.clone(), image.into()), now);
         }
         Ok(outputs)
     }
@@ -185,49 +184,28 @@ impl Runner {
         self.engine.memory()
     }
 
-    /// The whole state.
-    ///
-    /// # Errors
-    /// See [`Stopped`].
-    pub fn snapshot(&mut self) -> Result<Vec<u8>, Stopped> {
-        match self.engine.snapshot() {
-            Ok(bytes) => Ok(bytes),
-            Err(fault) => {
-                self.recover()?;
-                Err(Stopped(format!("no snapshot: {fault}")))
-            }
-        }
-    }
-
     /// Makes the journal begin with the state as it is.
-    ///
-    /// # Errors
-    /// See [`Stopped`].
-    pub fn checkpoint(&mut self) -> Result<(), Stopped> {
+    pub fn checkpoint(&mut self) {
         let began = Instant::now();
         // A copy cannot fail, so what it is written over is not needed meanwhile.
-        let spare = match self.core.is_contained() {
-            true => self.journal.take().and_then(Journal::into_image),
-            false => None,
-        };
-        let base = match self.engine.image(spare) {
-            Some(image) => Base::Image(self.core.clone(), Arc::new(image)),
-            None => Base::Snapshot(self.snapshot()?.into()),
-        };
-        self.journal = Some(Journal::new(base));
+        let spare = self.journal.take().and_then(Journal::into_image);
+        self.journal = Some(Journal::new(self.base(spare)));
         self.faults.checkpoints += 1;
         let took = began.elapsed();
         self.faults.longest_checkpoint = self.faults.longest_checkpoint.max(took);
         tracing::debug!(target: "nacrite", "checkpoint of the core in {took:?}");
-        Ok(())
     }
 
-    fn checkpoint_if_due(&mut self) -> Result<(), Stopped> {
+    /// The state as it is.
+    fn base(&mut self, spare: Option<Image>) -> Base {
+        Base::Image(self.core.clone(), Arc::new(self.engine.image(spare)))
+    }
+
+    fn checkpoint_if_due(&mut self) {
         let when = self.checkpoints;
         let journal = self.journal.as_ref().filter(|_| !self.shadowed);
-        match journal.is_some_and(|journal| journal.is_due(when)) {
-            true => self.checkpoint(),
-            false => Ok(()),
+        if journal.is_some_and(|journal| journal.is_due(when)) {
+            self.checkpoint();
         }
     }
 
@@ -346,24 +324,28 @@ impl Runner {
         }
         // Where one fault is, others follow: the next need not go this way again.
         if self.core.is_contained() && !self.shadowed {
-            self.checkpoint()?;
+            self.checkpoint();
         }
         Ok(())
     }
 
     /// Another engine takes over soon: where it begins. The journal grows until [`Runner::take_over`] or
     /// [`Runner::release`].
-    ///
-    /// # Errors
-    /// See [`Stopped`].
-    pub fn shadow(&mut self) -> Result<Base, Stopped> {
-        if self.journal.is_none() {
-            let bytes = self.snapshot()?;
-            self.journal = Some(Journal::new(Base::Snapshot(bytes.into())));
-        }
+    pub fn shadow(&mut self) -> Base {
         self.shadowed = true;
-        let journal = self.journal.as_ref();
-        Ok(journal.map(|j| j.base().clone()).expect("it was just made"))
+        if let Some(journal) = &self.journal {
+            return journal.base().clone();
+        }
+        let base = self.base(None);
+        self.journal = Some(Journal::new(base.clone()));
+        base
+    }
+
+    /// The state that the journal begins with, in another form. The one before is given back: to end a large one takes
+    /// longer than others should wait.
+    #[must_use]
+    pub fn rebase(&mut self, base: Base) -> Option<Base> {
+        self.journal.as_mut().map(|journal| journal.rebase(base))
     }
 
     /// The batches from this one on.
@@ -458,6 +440,10 @@ mod tests {
 
         fn snapshot(&mut self) -> Result<Vec<u8>, Fault> {
             self.engine.snapshot()
+        }
+
+        fn image(&mut self, spare: Option<Image>) -> Image {
+            self.engine.image(spare)
         }
     }
 
@@ -558,7 +544,7 @@ mod tests {
             every: Duration::from_secs(60),
         };
         // It stays contained, as a module's would.
-        runner.shadow().expect("it has a state");
+        let _base = runner.shadow();
         runner.checkpoints.bytes = 1_000;
         runner.run(vec![asks(1)]).expect("it answers");
         assert_eq!(runner.since(0).expect("they are kept").len(), 2);

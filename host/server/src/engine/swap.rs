@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Batch, Core, Engine, journal::Entry};
+use super::{Base, Batch, Core, Engine, journal::Entry};
 use crate::drive::Drive;
 use crate::record::replay::differ;
 
@@ -75,10 +75,17 @@ pub fn swap(drive: &Arc<Drive>, core: Core) -> Result<Swapped, SwapError> {
         .try_lock()
         .map_err(|_| SwapError::UnderWay)?;
     let began = Instant::now();
-    let (base, old) = drive.with_engine(|runner| (runner.shadow(), runner.core().clone()));
+    let (mut base, old) = drive.with_engine(|runner| (runner.shadow(), runner.core().clone()));
     let mut pause = began.elapsed();
-    let base = base.map_err(|e| SwapError::Refused(e.to_string()))?;
     let _shadow = Shadow(drive);
+    if !old.is_contained() {
+        // What the new engine would be made of again after a fault: bytes take less than a copy of the node.
+        let state = base
+            .state()
+            .map_err(|e| SwapError::Refused(e.to_string()))?;
+        base = Base::Snapshot(state.into());
+        drop(drive.with_engine(|runner| runner.rebase(base.clone())));
+    }
     // Of the state and not of an image: a module may take over from itself, to have less memory.
     let mut engine = base
         .anew(&core)
@@ -156,7 +163,7 @@ fn follow(engine: &mut dyn Engine, entries: &[Entry], first: usize) -> Result<()
 }
 
 /// Names the first output that differs: the running core's are made once more, since only their digest was kept.
-fn explain(unlike: Unlike, drive: &Arc<Drive>, base: &super::Base, old: &Core) -> SwapError {
+fn explain(unlike: Unlike, drive: &Arc<Drive>, base: &Base, old: &Core) -> SwapError {
     let (at, theirs) = match unlike {
         Unlike::Differs(at, theirs) => (at, theirs),
         Unlike::Stopped(error) => return error,

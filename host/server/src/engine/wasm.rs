@@ -1,9 +1,9 @@
 //! The core as a module in wasmtime.
 
 use nacrite_core::node::{NodeSettings, output::Output};
-use nacrite_guest::{Code, Guest, Image, Limits, Refused};
+use nacrite_guest::{Code, Guest, Limits, Refused};
 
-use super::{Batch, CoreError, Engine, EngineLimits, Fault, Memory};
+use super::{Batch, CoreError, Engine, EngineLimits, Fault, Image, Memory};
 
 /// One instance.
 pub(super) struct Wasm {
@@ -61,7 +61,7 @@ impl Wasm {
     pub(super) fn of_image(
         code: &Code,
         of: EngineLimits,
-        image: &Image,
+        image: &nacrite_guest::Image,
     ) -> Result<Self, CoreError> {
         Ok(Self {
             guest: Guest::of_image(code, limits(of), image)?,
@@ -91,8 +91,12 @@ impl Engine for Wasm {
         Ok(self.guest.snapshot()?)
     }
 
-    fn image(&mut self, spare: Option<Image>) -> Option<Image> {
-        Some(self.guest.image(spare))
+    fn image(&mut self, spare: Option<Image>) -> Image {
+        let spare = match spare {
+            Some(Image::Memory(spare)) => Some(spare),
+            Some(Image::Node(_)) | None => None,
+        };
+        Image::Memory(self.guest.image(spare))
     }
 
     fn memory(&mut self) -> Option<Memory> {

@@ -19,7 +19,7 @@ use nacrite_core::node::{
 };
 
 use super::format::{Encoder, head};
-use crate::engine::Journal;
+use crate::engine::{Base, Journal};
 
 /// How often the writer looks.
 const EVERY: Duration = Duration::from_millis(100);
@@ -58,7 +58,7 @@ struct Shared {
 struct Waiting {
     frames: Vec<u8>,
     /// Whole states, at their place among the frames: written as a new file from there on.
-    begins: Option<(usize, Arc<[u8]>, Now)>,
+    begins: Option<(usize, Base, Now)>,
 }
 
 /// The drive's side.
@@ -136,7 +136,7 @@ impl Recorder {
     }
 
     /// A new file begins with this state.
-    pub fn begin(&mut self, state: Arc<[u8]>, now: Now) {
+    pub fn begin(&mut self, state: Base, now: Now) {
         // The state itself is written by the writer; here only the clocks are set back to it.
         self.encoder.state(&[], now, &mut Vec::new());
         self.shared.full.store(false, Ordering::Relaxed);
@@ -278,7 +278,7 @@ impl Writer {
         Ok(())
     }
 
-    fn open(&mut self, state: &[u8], now: Now) -> io::Result<()> {
+    fn open(&mut self, state: &Base, now: Now) -> io::Result<()> {
         let path = self
             .settings
             .folder
@@ -303,8 +303,9 @@ fn create(path: &Path) -> io::Result<File> {
 }
 
 /// A state without passwords.
-fn masked(state: &[u8]) -> io::Result<Vec<u8>> {
-    let mut node = Node::from_snapshot(state).map_err(io::Error::other)?;
+fn masked(state: &Base) -> io::Result<Vec<u8>> {
+    let state = state.state().map_err(io::Error::other)?;
+    let mut node = Node::from_snapshot(&state).map_err(io::Error::other)?;
     node.mask();
     Ok(node.snapshot())
 }
@@ -336,12 +337,11 @@ fn keep_newest(folder: &Path, prefix: &str, most: usize) -> io::Result<()> {
 pub fn write_fault(folder: &Path, journal: &Journal, input: &(Now, Input)) -> io::Result<PathBuf> {
     fs::create_dir_all(folder)?;
     let path = folder.join(format!("fault-{:013}.rec", input.0.wall));
-    let state = journal.base().state().map_err(io::Error::other)?;
     let batches = journal.batches();
     let mut bytes = head().to_vec();
     let mut encoder = Encoder::default();
     let begins = batches.first().and_then(|b| b.first()).unwrap_or(input).0;
-    encoder.state(&masked(&state)?, begins, &mut bytes);
+    encoder.state(&masked(journal.base())?, begins, &mut bytes);
     let mut file = create(&path)?;
     for mut inputs in batches {
         for (_, input) in &mut inputs {

@@ -184,18 +184,15 @@ fn state() -> Result<String, Failure> {
             began.elapsed()
         );
         let began = Instant::now();
-        let Some(image) = engine.image(None) else {
-            continue;
-        };
-        let (first, size) = (began.elapsed(), image.bytes());
+        let image = engine.image(None);
+        let first = began.elapsed();
         let began = Instant::now();
-        let image = engine.image(Some(image)).ok_or("an image was there")?;
+        let image = engine.image(Some(image));
         let next = began.elapsed();
         let began = Instant::now();
         let _again = core.of_image(&image)?;
         text += &format!(
-            " an image of {:.1} MiB taken in {first:.1?}, over an older one in {next:.1?}, restored in {:.1?}",
-            mib(size as u64),
+            " an image taken in {first:.1?}, over an older one in {next:.1?}, restored in {:.1?};",
             began.elapsed()
         );
     }
