@@ -3,6 +3,7 @@
 //! meanwhile, memory stays bounded, and afterwards everything is as before.
 
 use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nacrite_tests::requests::{publish_one, read_config};
@@ -21,7 +22,12 @@ const BYSTANDER: Duration = Duration::from_millis(1_500);
 const OTHER_FILES: usize = 300;
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Held by each test: together they would need more open files than a process may have, and none is measured beside
+/// another.
+static ALONE: Mutex<()> = Mutex::new(());
+
 fn run(test: impl Future<Output = ()>) {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -267,6 +267,8 @@ impl Run {
                 command.args(["--features", "nacrite-tests/planted"]);
             }
             wasm::embed(&mut command);
+            // What tests measure stands in the log, also of those that pass.
+            command.args(["--", "--show-output"]);
             count = counts::of_cargo_test;
         }
         self.step(stage.name, &mut command, stage.minutes, count);
