@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use nacrite::engine::{Batch, Core, Engine, EngineLimits};
+use nacrite::engine::{Batch, Core, Engine, EngineLimits, Image};
 use nacrite_core::node::{
     Node, NodeSettings,
     input::{Input, Now},
@@ -186,13 +186,17 @@ fn state() -> Result<String, Failure> {
         let began = Instant::now();
         let image = engine.image(None);
         let first = began.elapsed();
+        let size = match &image {
+            Image::Node(_) => String::new(),
+            Image::Memory(memory) => format!(" of {:.1} MiB", mib(memory.bytes() as u64)),
+        };
         let began = Instant::now();
         let image = engine.image(Some(image));
         let next = began.elapsed();
         let began = Instant::now();
         let _again = core.of_image(&image)?;
         text += &format!(
-            " an image taken in {first:.1?}, over an older one in {next:.1?}, restored in {:.1?};",
+            " an image{size} taken in {first:.1?}, over an older one in {next:.1?}, restored in {:.1?};",
             began.elapsed()
         );
     }
