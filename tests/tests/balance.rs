@@ -29,8 +29,16 @@ fn module(name: &str) -> Vec<u8> {
     fs::read(built::wasm(name)).expect("what is built can be read")
 }
 
+/// Instructions a call: what a slow machine does in the 50 ms that an update may take. How fast this one is, and how busy,
+/// must not decide here.
+const BUDGET: Budget = Budget::Fuel(20_000_000);
+
 fn plugin(name: &str) -> Plugin {
-    plugin_within(&Limits::default(), name)
+    let limits = Limits {
+        budget: BUDGET,
+        ..Limits::default()
+    };
+    plugin_within(&limits, name)
 }
 
 fn plugin_within(limits: &Limits, name: &str) -> Plugin {
@@ -195,6 +203,7 @@ fn the_module_is_accepted_with_every_rule() {
     // A ring of a thousand members, beside the one before it, is larger than what plugins get by default.
     let limits = Limits {
         memory: 8 << 20,
+        budget: BUDGET,
         ..Limits::default()
     };
     let roomy = plugin_within(&limits, "nacrite-balance.wasm");

@@ -28,6 +28,42 @@ pub(crate) fn sort<T: Copy>(items: &mut Vec<T>, is_before: impl Fn(&T, &T) -> bo
     }
 }
 
+/// Sorts hashes, each with what it stands for; a larger hash never comes before a smaller one.
+///
+/// Each goes where its leading bits foretell, and from there past the few that share them: the time grows with the count,
+/// not with its logarithm. Whoever chose what is hashed can make a few share those bits, not many of them.
+pub(crate) fn sort_hashed<T: Copy + Default>(
+    items: &[(u64, T)],
+    is_before: impl Fn(&(u64, T), &(u64, T)) -> bool,
+) -> Vec<(u64, T)> {
+    let bits = items.len().max(2).ilog2();
+    let bucket = |hash: u64| (hash >> (u64::BITS - bits)) as usize;
+    // How many fall below each bucket, and then where its next goes.
+    let mut next = alloc::vec![0_u32; (1 << bits) + 1];
+    for (hash, _) in items {
+        next[bucket(*hash) + 1] += 1;
+    }
+    for at in 1..next.len() {
+        next[at] += next[at - 1];
+    }
+    let mut sorted = alloc::vec![<(u64, T)>::default(); items.len()];
+    for item in items {
+        let place = &mut next[bucket(item.0)];
+        sorted[*place as usize] = *item;
+        *place += 1;
+    }
+    for at in 1..sorted.len() {
+        let item = sorted[at];
+        let mut free = at;
+        while free > 0 && is_before(&item, &sorted[free - 1]) {
+            sorted[free] = sorted[free - 1];
+            free -= 1;
+        }
+        sorted[free] = item;
+    }
+    sorted
+}
+
 /// Indices below `count` in the order of their names; of equal names in their own.
 pub(crate) fn by_name<'a>(count: u32, name: &dyn Fn(u32) -> &'a str) -> Vec<u32> {
     let mut order = Vec::with_capacity(count as usize);
@@ -49,6 +85,16 @@ mod tests {
             expected.sort();
             sort(&mut own, |a, b| a.0 < b.0);
             prop_assert_eq!(own, expected);
+        }
+
+        #[test]
+        fn sorts_hashes_however_they_are_spread(
+            hashes in prop::collection::vec(prop_oneof![any::<u64>(), 0_u64..20, Just(u64::MAX)], 0..200),
+        ) {
+            let items: Vec<(u64, usize)> = hashes.iter().copied().zip(0..).collect();
+            let mut expected = items.clone();
+            expected.sort();
+            prop_assert_eq!(sort_hashed(&items, |a, b| a < b), expected);
         }
     }
 }

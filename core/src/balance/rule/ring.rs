@@ -7,12 +7,12 @@
 
 use super::hashing::{is_full, of_request, placed, twin};
 use crate::balance::hash::xxh64;
-use crate::balance::order::sort;
+use crate::balance::order::sort_hashed;
 use crate::balance::policy::Hashing;
 use crate::balance::query::{NoPick, Query};
 use crate::balance::rng::Rng;
 use crate::balance::table::{Scope, Table};
-use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// The heaviest member has at most the minimum ring divided by this, and more than half of that.
@@ -51,6 +51,14 @@ fn scale(weights: &[f64], hashing: &Hashing) -> f64 {
     scale
 }
 
+/// Appends a number; formatting costs more than the hash of what is written.
+fn push_decimal(text: &mut String, number: u32) {
+    if number >= 10 {
+        push_decimal(text, number / 10);
+    }
+    text.push(char::from(b'0' + (number % 10) as u8));
+}
+
 impl Ring {
     pub(crate) fn new(table: &Table, scope: &Scope, hashing: &Hashing) -> Self {
         let members = placed(table, scope);
@@ -63,16 +71,21 @@ impl Ring {
             let scale = scale(&weights, hashing);
             let size = weights.iter().map(|&weight| points_of(weight, scale));
             points.reserve_exact(size.sum::<f64>() as usize);
+            let mut name = String::new();
             for (&index, &weight) in members.iter().zip(&weights) {
-                let id = &table.candidates[index as usize].id;
-                let count = points_of(weight, scale) as u32;
-                points.extend(
-                    (0..count).map(|point| (xxh64(format!("{id}_{point}").as_bytes(), 0), index)),
-                );
+                name.clear();
+                name.push_str(&table.candidates[index as usize].id);
+                name.push('_');
+                let stem = name.len();
+                for point in 0..points_of(weight, scale) as u32 {
+                    name.truncate(stem);
+                    push_decimal(&mut name, point);
+                    points.push((xxh64(name.as_bytes(), 0), index));
+                }
             }
             // Points that fall together are ordered by id, not by position in the list.
             let id = |index: u32| &table.candidates[index as usize].id;
-            sort(&mut points, |a, b| {
+            points = sort_hashed(&points, |a, b| {
                 a.0 < b.0 || (a.0 == b.0 && id(a.1) < id(b.1))
             });
         }
