@@ -12,7 +12,7 @@ mod texts;
 
 pub use config::{ConfigItem, ConfigType, ConfigVersion, ContentRef, GrayItem, GrayRule, Md5};
 pub use digest::Sha256;
-pub use instance::{BeatTimes, Instance, InstanceKey, Metadata, OperatorMetadata, Weight};
+pub use instance::{BeatTimes, Instance, InstanceKey, KeyHead, Metadata, OperatorMetadata, Weight};
 pub use names::{
     ConfigKey, DEFAULT_CLUSTER, DEFAULT_GROUP, DEFAULT_NAMESPACE, ServiceKey, split_grouped,
 };

@@ -14,6 +14,7 @@ mod ids;
 mod labels;
 mod marks;
 mod operators;
+mod order;
 mod persistent;
 mod probes;
 mod questions;

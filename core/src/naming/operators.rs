@@ -130,12 +130,7 @@ impl Naming {
     /// Records of one instance key, oldest first.
     pub(super) fn records_of(&self, service: u32, key: &InstanceKey) -> Vec<u32> {
         let records = &self.volatile.services[service].records;
-        let from = records.partition_point(|r| self.volatile.records[*r].published.key < *key);
-        records[from..]
-            .iter()
-            .copied()
-            .take_while(|r| self.volatile.records[*r].published.key == *key)
-            .collect()
+        records.of(&self.volatile.records, key).collect()
     }
 }
 

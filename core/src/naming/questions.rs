@@ -102,8 +102,8 @@ impl Naming {
         let Some(id) = self.service_id(service) else {
             return Vec::new();
         };
-        let of = |record: &u32| {
-            let record = &self.volatile.records[*record];
+        let of = |record: u32| {
+            let record = &self.volatile.records[record];
             ServiceClient {
                 client: self.volatile.clients[record.client].id(),
                 key: record.published.key.clone(),
@@ -111,7 +111,7 @@ impl Naming {
                 app: Arc::from(""),
             }
         };
-        self.volatile.services[id].records.iter().map(of).collect()
+        self.volatile.services[id].records.ids().map(of).collect()
     }
 
     /// All connections, oldest first.

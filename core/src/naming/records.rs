@@ -31,10 +31,12 @@ impl Naming {
         };
         // Extended, not collected, which would sort first.
         let mut old: BTreeMap<InstanceKey, u32> = BTreeMap::new();
-        old.extend(
-            self.published_by(client, service)
-                .map(|record| (self.volatile.records[record].published.key.clone(), record)),
-        );
+        if self.volatile.clients[client].records > 0 {
+            old.extend(
+                self.published_by(client, service)
+                    .map(|record| (self.volatile.records[record].published.key.clone(), record)),
+            );
+        }
         // First what comes, then what goes, so that neither client nor service is empty in between.
         for instance in new {
             match old.remove(&instance.key) {
@@ -193,8 +195,9 @@ impl Naming {
         if instance.instance_id.is_empty() {
             let neighbour = service
                 .records
-                .first()
-                .map(|r| &self.volatile.records[*r].published.instance_id);
+                .ids()
+                .next()
+                .map(|r| &self.volatile.records[r].published.instance_id);
             if let Some(empty) = neighbour.filter(|id| id.is_empty()) {
                 instance.instance_id = empty.clone();
             }
@@ -203,36 +206,15 @@ impl Naming {
     }
 
     fn insert_sorted(&mut self, service: u32, id: u32) {
-        let records = &self.volatile.records;
-        let key = &records[id].published.key;
         let service = &mut self.volatile.services[service];
-        // It is the newest, so it comes after those with the same key.
-        let at = service
-            .records
-            .partition_point(|r| records[*r].published.key <= *key);
-        let twin = at > 0 && records[service.records[at - 1]].published.key == *key;
-        service.records.insert(at, id);
-        service.distinct += u32::from(!twin);
+        let alone = service.records.insert(&self.volatile.records, id);
+        service.distinct += u32::from(alone);
     }
 
     fn remove_sorted(&mut self, service: u32, id: u32) {
-        let records = &self.volatile.records;
-        let place = |r: u32| (&records[r].published.key, records[r].order);
         let service = &mut self.volatile.services[service];
-        let at = service.records.partition_point(|r| place(*r) < place(id));
-        let same = |at: usize| {
-            service
-                .records
-                .get(at)
-                .is_some_and(|r| records[*r].published.key == records[id].published.key)
-        };
-        let twin = same(at + 1) || (at > 0 && same(at - 1));
-        service.records.remove(at);
-        service.distinct -= u32::from(!twin);
-        if service.records.capacity() > 64 && service.records.len() * 4 < service.records.capacity()
-        {
-            service.records.shrink_to(service.records.len() * 2);
-        }
+        let alone = service.records.remove(&self.volatile.records, id);
+        service.distinct -= u32::from(alone);
     }
 }
 

@@ -359,12 +359,9 @@ impl Naming {
         };
         let mut keys: Vec<InstanceKey> = match wanted {
             None => {
-                let records = self.volatile.services[id]
-                    .records
-                    .iter()
-                    .filter(|r| of_kind(r));
+                let records = self.volatile.services[id].records.ids().filter(of_kind);
                 records
-                    .map(|r| self.volatile.records[*r].published.key.clone())
+                    .map(|r| self.volatile.records[r].published.key.clone())
                     .collect()
             }
             Some(wanted) => wanted

@@ -5,6 +5,7 @@ use alloc::{sync::Arc, vec::Vec};
 use super::{
     Naming,
     marks::Mark,
+    order::Order,
     state::{Liveness, Service},
 };
 use crate::model::{Instance, InstanceKey, Metadata, ServiceKey};
@@ -28,7 +29,7 @@ impl Naming {
             key: key.clone(),
             ephemeral,
             revision: 0,
-            records: Vec::new(),
+            records: Order::default(),
             distinct: 0,
             clusters: Vec::new(),
             metadata: Metadata::default(),
@@ -98,8 +99,7 @@ impl Naming {
         self.volatile.services[id].ephemeral = ephemeral;
         let wrong: Vec<u32> = self.volatile.services[id]
             .records
-            .iter()
-            .copied()
+            .ids()
             .filter(|r| (self.volatile.records[*r].liveness == Liveness::Checked) == ephemeral)
             .collect();
         for record in wrong {
@@ -115,13 +115,9 @@ impl Naming {
 
     /// The newest record of an instance key.
     pub(super) fn newest(&self, id: u32, key: &InstanceKey) -> Option<u32> {
-        let records = &self.volatile.services[id].records;
-        let key_of = |record: u32| &self.volatile.records[record].published.key;
-        let after = records.partition_point(|record| key_of(*record) <= key);
-        records[..after]
-            .last()
-            .copied()
-            .filter(|record| key_of(*record) == key)
+        self.volatile.services[id]
+            .records
+            .newest(&self.volatile.records, key)
     }
 }
 

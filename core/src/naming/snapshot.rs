@@ -61,7 +61,9 @@ impl Naming {
         v.records
             .iter()
             .all(|(_, r)| v.services.contains(r.service) && v.clients.contains(r.client))
-            && v.services.iter().all(|(_, s)| s.records.iter().all(record))
+            && v.services
+                .iter()
+                .all(|(_, s)| s.records.ids().all(|id| record(&id)))
             && v.publications
                 .iter()
                 .all(|(c, s, r)| v.clients.contains(*c) && v.services.contains(*s) && record(r))
@@ -85,6 +87,9 @@ impl Naming {
             names.insert(service.key.clone(), id);
         }
         volatile.names = names;
+        for (_, service) in volatile.services.iter_mut() {
+            service.records.index(&volatile.records);
+        }
         let mut addresses: Lookup<Address, u32> = Lookup::with_seed(volatile.hash_key);
         for (id, client) in volatile.clients.iter() {
             if let ClientKind::Address(address) = &client.kind {

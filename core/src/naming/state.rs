@@ -13,7 +13,7 @@ use alloc::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Switches, changes::Dirty, marks::Marks, probes::Check, slab::Slab};
+use super::{Switches, changes::Dirty, marks::Marks, order::Order, probes::Check, slab::Slab};
 use crate::{
     lookup::Lookup,
     model::{Instance, InstanceKey, Metadata, OperatorMetadata, ServiceKey, ServiceMetadata},
@@ -156,7 +156,7 @@ pub(super) struct Service {
     /// As last told to readers.
     pub(super) revision: u64,
     /// Records in the order of (instance key, registration).
-    pub(super) records: Vec<u32>,
+    pub(super) records: Order,
     /// How many different instance keys they have; of records with equal keys the newest is shown.
     pub(super) distinct: u32,
     /// Names of clusters that many instances share; forgotten when the service is empty.

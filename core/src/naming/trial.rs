@@ -370,8 +370,8 @@ impl Trial {
             assert_eq!(seen.state.metadata.as_ref(), durable.services.get(&of.key));
             let mut shown = BTreeMap::new();
             let mut last = None;
-            for record in &of.records {
-                let record = &volatile.records[*record];
+            for record in of.records.ids() {
+                let record = &volatile.records[record];
                 let place = (record.published.key.clone(), record.order);
                 assert!(last.as_ref() < Some(&place), "records are sorted");
                 assert_eq!(record.service, id);

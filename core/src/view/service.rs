@@ -1,13 +1,16 @@
 //! A service as readers see it.
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::{
+    cmp,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use once_cell::race::OnceBox;
 
 use super::delta::{InstanceChange, ServiceState};
 use crate::{
-    model::{Instance, InstanceKey, Selector, ServiceKey, ServiceMetadata},
+    model::{Instance, InstanceKey, KeyHead, Selector, ServiceKey, ServiceMetadata},
     node::output::{NameForm, RenderClass},
 };
 
@@ -24,11 +27,33 @@ pub struct ServiceView {
     pub key: ServiceKey,
     state: ServiceState,
     /// Instances by key; no chunk is empty, none is longer than [`CHUNK`].
-    chunks: Vec<Arc<Vec<Arc<Instance>>>>,
+    chunks: Vec<Arc<Vec<Entry>>>,
     len: usize,
     /// Last `lastRefTime` given out. Shared by the revisions of one service, because it must never repeat.
     last_ref: Arc<AtomicU64>,
     renderings: OnceBox<Rendering>,
+}
+
+/// An instance beside the beginning of its key, which mostly spares a search the look at it.
+#[derive(Clone, Debug)]
+struct Entry {
+    head: KeyHead,
+    instance: Arc<Instance>,
+}
+
+impl Entry {
+    fn new(instance: &Arc<Instance>) -> Self {
+        Self {
+            head: instance.key.head(),
+            instance: instance.clone(),
+        }
+    }
+
+    /// How its key compares with one of this head.
+    fn compare(&self, head: KeyHead, key: &InstanceKey) -> cmp::Ordering {
+        let heads = self.head.cmp(&head);
+        heads.then_with(|| self.instance.key.cmp(key))
+    }
 }
 
 /// The hosts of a service as JSON for one class of readers.
@@ -92,26 +117,33 @@ impl ServiceView {
         }
     }
 
-    /// The chunk where an instance of this key is, or would be put.
-    fn chunk_of(&self, key: &InstanceKey) -> usize {
-        self.chunks
-            .partition_point(|chunk| chunk[0].key <= *key)
-            .saturating_sub(1)
+    /// The chunk where an instance of this key is or would be put, and where in it; no chunk if there is none.
+    fn search(&self, key: &InstanceKey) -> (usize, Result<usize, usize>) {
+        let head = key.head();
+        let after = self
+            .chunks
+            .partition_point(|chunk| chunk[0].compare(head, key).is_le());
+        let at = after.saturating_sub(1);
+        let within = self.chunks.get(at).map_or(Err(0), |chunk| {
+            chunk.binary_search_by(|entry| entry.compare(head, key))
+        });
+        (at, within)
     }
 
     fn put(&mut self, instance: &Arc<Instance>) {
-        let at = self.chunk_of(&instance.key);
+        let (at, place) = self.search(&instance.key);
+        let entry = Entry::new(instance);
         let Some(chunk) = self.chunks.get_mut(at) else {
-            self.chunks.push(Arc::new(Vec::from([instance.clone()])));
+            self.chunks.push(Arc::new(Vec::from([entry])));
             self.len += 1;
             return;
         };
         let chunk = Arc::make_mut(chunk);
-        match chunk.binary_search_by(|i| i.key.cmp(&instance.key)) {
-            Ok(place) => chunk[place] = instance.clone(),
+        match place {
+            Ok(place) => chunk[place] = entry,
             Err(place) => {
                 self.len += 1;
-                chunk.insert(place, instance.clone());
+                chunk.insert(place, entry);
                 if chunk.len() > CHUNK {
                     // What comes in ascending order fills its chunks; else both halves have room.
                     let cut = if place == CHUNK { CHUNK } else { CHUNK / 2 };
@@ -123,13 +155,10 @@ impl ServiceView {
     }
 
     fn remove(&mut self, key: &InstanceKey) {
-        let at = self.chunk_of(key);
-        let Some(chunk) = self.chunks.get_mut(at) else {
+        let (at, Ok(place)) = self.search(key) else {
             return;
         };
-        let Ok(place) = chunk.binary_search_by(|i| i.key.cmp(key)) else {
-            return;
-        };
+        let chunk = &mut self.chunks[at];
         self.len -= 1;
         if chunk.len() == 1 {
             self.chunks.remove(at);
@@ -165,7 +194,8 @@ impl ServiceView {
 
     /// All instances, in the order of their keys.
     pub fn instances(&self) -> impl Iterator<Item = &Arc<Instance>> {
-        self.chunks.iter().flat_map(|chunk| chunk.iter())
+        let entries = self.chunks.iter().flat_map(|chunk| chunk.iter());
+        entries.map(|entry| &entry.instance)
     }
 
     /// How many instances there are.
@@ -183,11 +213,10 @@ impl ServiceView {
     /// One instance.
     #[must_use]
     pub fn instance(&self, key: &InstanceKey) -> Option<&Arc<Instance>> {
-        let chunk = self.chunks.get(self.chunk_of(key))?;
-        chunk
-            .binary_search_by(|i| i.key.cmp(key))
-            .ok()
-            .map(|at| &chunk[at])
+        let (at, Ok(place)) = self.search(key) else {
+            return None;
+        };
+        Some(&self.chunks[at][place].instance)
     }
 
     /// A `lastRefTime` for an answer built at `wall`: strictly growing per service, also within a millisecond
