@@ -6,7 +6,6 @@
 use alloc::{
     boxed::Box,
     collections::BTreeMap,
-    format,
     string::{String, ToString},
     vec::Vec,
 };
@@ -104,6 +103,18 @@ pub(crate) fn is_named(key: &str, field: &str) -> bool {
     key.next().is_none()
 }
 
+/// A number's digits. Not `format!`: its machinery is 2 kB of a module.
+fn decimal(mut number: usize) -> String {
+    let mut digits = String::new();
+    loop {
+        digits.insert(0, char::from(b'0' + (number % 10) as u8));
+        number /= 10;
+        if number == 0 {
+            return digits;
+        }
+    }
+}
+
 impl<'a> Reader<'a> {
     fn peek(&self) -> u8 {
         self.text.as_bytes().get(self.at).copied().unwrap_or(0)
@@ -117,7 +128,7 @@ impl<'a> Reader<'a> {
 
     #[cold]
     fn unexpected(&self, wanted: &str) -> Box<Wrong> {
-        Wrong::saying(format!("{wanted} is expected at byte {}", self.at))
+        Wrong::saying([wanted, " is expected at byte ", &decimal(self.at)].concat())
     }
 
     /// Takes a byte, if it is the next but for space.
@@ -185,9 +196,9 @@ impl<'a> Reader<'a> {
     fn deeper(&mut self) -> Result<(), Box<Wrong>> {
         self.depth += 1;
         if self.depth > DEPTH {
-            return Err(Wrong::saying(format!(
-                "more than {DEPTH} objects inside one another"
-            )));
+            let most = decimal(DEPTH as usize);
+            let why = ["more than ", &most, " objects inside one another"].concat();
+            return Err(Wrong::saying(why));
         }
         Ok(())
     }
@@ -488,6 +499,7 @@ impl Read for () {
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
     use proptest::prelude::*;
 
     use super::*;

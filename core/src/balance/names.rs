@@ -160,16 +160,29 @@ pub struct UnknownRule {
 
 impl fmt::Display for UnknownRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "no load-balancing rule is called \"{}\"; the nearest names are {}",
-            self.name,
-            self.nearest.join(", ")
-        )
+        f.write_str(&self.message())
+    }
+}
+
+impl UnknownRule {
+    /// What [`fmt::Display`] shows, for modules without it.
+    pub(crate) fn message(&self) -> String {
+        [
+            "no load-balancing rule is called \"",
+            &self.name,
+            "\"; the nearest names are ",
+            &self.nearest.join(", "),
+        ]
+        .concat()
     }
 }
 
 impl core::error::Error for UnknownRule {}
+
+/// [`NAMES`], as a list of a length unknown to the compiler: it would write a loop out, once for each name.
+fn names() -> &'static [(&'static str, RuleName)] {
+    core::hint::black_box(NAMES)
+}
 
 /// The last part of a class name.
 fn simple(name: &str) -> &str {
@@ -188,7 +201,7 @@ impl RuleName {
         {
             return Ok(Plugin(plugin.to_string()));
         }
-        let known = NAMES
+        let known = names()
             .iter()
             .find(|(known, _)| *known == name || simple(known) == name);
         known
@@ -205,7 +218,7 @@ impl RuleName {
         if let Plugin(plugin) = self {
             return [PLUGIN_PREFIX, plugin].concat();
         }
-        let entry = NAMES.iter().find(|(_, rule)| rule == self);
+        let entry = names().iter().find(|(_, rule)| rule == self);
         entry.map_or_else(String::new, |(name, _)| (*name).to_string())
     }
 
@@ -229,7 +242,7 @@ impl RuleName {
 /// The `count` known names nearest to `name` by edit distance, letter case aside.
 fn nearest(name: &str, count: usize) -> Vec<String> {
     let wanted = simple(name);
-    let mut ranked: Vec<(usize, &str)> = NAMES
+    let mut ranked: Vec<(usize, &str)> = names()
         .iter()
         .map(|(known, _)| (distance(wanted, simple(known)), *known))
         .collect();

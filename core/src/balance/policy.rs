@@ -346,10 +346,18 @@ pub enum PolicyError {
 
 impl fmt::Display for PolicyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message())
+    }
+}
+
+impl PolicyError {
+    /// What [`fmt::Display`] shows. Without the machinery of `fmt`, which is 2 kB of a module that browsers load.
+    #[must_use]
+    pub fn message(&self) -> String {
         match self {
-            Self::Malformed(why) => write!(f, "not a load-balancing policy: {why}"),
-            Self::Rule { field, unknown } => write!(f, "{field}: {unknown}"),
-            Self::Value { field, expected } => write!(f, "{field} must be {expected}"),
+            Self::Malformed(why) => ["not a load-balancing policy: ", why].concat(),
+            Self::Rule { field, unknown } => [field, ": ", &unknown.message()].concat(),
+            Self::Value { field, expected } => [field, " must be ", expected].concat(),
         }
     }
 }
