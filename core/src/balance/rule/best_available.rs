@@ -37,14 +37,15 @@ impl BestAvailable {
 pub(crate) fn least(q: &Query<'_>, members: &[u32], tie: Tie, rng: &mut dyn Rng) -> Option<u32> {
     let trips = q.trips_possible();
     let mut best = None;
-    let mut fewest = u32::MAX;
+    // More than any member has.
+    let mut fewest = u64::MAX;
     let mut equals = 0;
     for &index in members {
         if !q.usable_if_safe(index) || (trips && q.tripped(index)) {
             continue;
         }
-        let active = q.active(index);
-        if best.is_none() || active < fewest {
+        let active = u64::from(q.active(index));
+        if active < fewest {
             (best, fewest, equals) = (Some(index), active, 1);
         } else if active == fewest && tie == Tie::Random {
             equals += 1;
