@@ -30,18 +30,27 @@ impl Flavor for Growing {
     #[inline(never)]
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
         const FEW: usize = 32;
+        if bytes.is_empty() {
+            return Ok(());
+        }
         if bytes.len() > FEW {
             self.0.extend_from_slice(bytes);
             return Ok(());
         }
-        self.0.reserve(bytes.len());
+        // Room for all that few can be, asked for once; what is not filled goes again.
+        let at = self.0.len();
+        self.0.extend_from_slice(&[0; FEW]);
         let (words, rest) = bytes.as_chunks::<8>();
+        let mut place = &mut self.0[at..];
         for word in words {
-            self.0.extend(*word);
+            let (this, behind) = place.split_at_mut(8);
+            this.copy_from_slice(word);
+            place = behind;
         }
-        for byte in rest {
-            self.0.push(*byte);
+        for (place, byte) in place.iter_mut().zip(rest) {
+            *place = *byte;
         }
+        self.0.truncate(at + bytes.len());
         Ok(())
     }
 

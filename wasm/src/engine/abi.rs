@@ -1,7 +1,7 @@
 //! The exports of the module's table, over one [`Engine`] an instance.
 #![expect(
     unsafe_code,
-    reason = "exporting a name to the host, and sharing a static in a module without threads"
+    reason = "exporting a name to the host or the linker, and sharing a static in a module without threads"
 )]
 
 use core::cell::RefCell;
@@ -16,6 +16,19 @@ struct Single(RefCell<Engine>);
 unsafe impl Sync for Single {}
 
 static ENGINE: Single = Single(RefCell::new(Engine::new()));
+
+/// In the place of the compiler's own.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, length: usize) -> i32 {
+    // SAFETY: who compares by C's rules has so many bytes at both places.
+    let (a, b) = unsafe {
+        (
+            core::slice::from_raw_parts(a, length),
+            core::slice::from_raw_parts(b, length),
+        )
+    };
+    super::memory::compare(a, b) as i32
+}
 
 fn pair(address: usize, length: usize) -> u64 {
     (address as u64) << 32 | length as u64

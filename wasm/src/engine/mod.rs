@@ -27,6 +27,8 @@
 
 #[cfg(target_family = "wasm")]
 mod abi;
+#[cfg(any(target_family = "wasm", test))]
+mod memory;
 #[cfg(feature = "planted-fault")]
 mod planted;
 
