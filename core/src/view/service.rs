@@ -26,8 +26,8 @@ pub struct ServiceView {
     /// Which.
     pub key: ServiceKey,
     state: ServiceState,
-    /// Instances by key; no chunk is empty, none is longer than [`CHUNK`].
-    chunks: Vec<Arc<Vec<Entry>>>,
+    /// Instances by key, in pieces.
+    chunks: Vec<Chunk>,
     len: usize,
     /// Last `lastRefTime` given out. Shared by the revisions of one service, because it must never repeat.
     last_ref: Arc<AtomicU64>,
@@ -53,6 +53,37 @@ impl Entry {
     fn compare(&self, head: KeyHead, key: &InstanceKey) -> cmp::Ordering {
         let heads = self.head.cmp(&head);
         heads.then_with(|| self.instance.key.cmp(key))
+    }
+}
+
+/// Neighbours in the order of their keys: never none, never more than [`CHUNK`].
+#[derive(Clone, Debug)]
+struct Chunk {
+    /// That of the first.
+    head: KeyHead,
+    entries: Arc<Vec<Entry>>,
+}
+
+impl Chunk {
+    fn new(entries: Vec<Entry>) -> Self {
+        Self {
+            head: entries[0].head,
+            entries: Arc::new(entries),
+        }
+    }
+
+    /// Changes the entries, of which one stays at least.
+    fn change<R>(&mut self, change: impl FnOnce(&mut Vec<Entry>) -> R) -> R {
+        let entries = Arc::make_mut(&mut self.entries);
+        let result = change(entries);
+        self.head = entries[0].head;
+        result
+    }
+
+    /// How its first key compares with one of this head.
+    fn compare(&self, head: KeyHead, key: &InstanceKey) -> cmp::Ordering {
+        let heads = self.head.cmp(&head);
+        heads.then_with(|| self.entries[0].instance.key.cmp(key))
     }
 }
 
@@ -122,10 +153,11 @@ impl ServiceView {
         let head = key.head();
         let after = self
             .chunks
-            .partition_point(|chunk| chunk[0].compare(head, key).is_le());
+            .partition_point(|chunk| chunk.compare(head, key).is_le());
         let at = after.saturating_sub(1);
         let within = self.chunks.get(at).map_or(Err(0), |chunk| {
-            chunk.binary_search_by(|entry| entry.compare(head, key))
+            let entries = &chunk.entries;
+            entries.binary_search_by(|entry| entry.compare(head, key))
         });
         (at, within)
     }
@@ -134,23 +166,25 @@ impl ServiceView {
         let (at, place) = self.search(&instance.key);
         let entry = Entry::new(instance);
         let Some(chunk) = self.chunks.get_mut(at) else {
-            self.chunks.push(Arc::new(Vec::from([entry])));
+            self.chunks.push(Chunk::new(Vec::from([entry])));
             self.len += 1;
             return;
         };
-        let chunk = Arc::make_mut(chunk);
-        match place {
-            Ok(place) => chunk[place] = entry,
+        let tail = chunk.change(|entries| match place {
+            Ok(place) => {
+                entries[place] = entry;
+                None
+            }
             Err(place) => {
                 self.len += 1;
-                chunk.insert(place, entry);
-                if chunk.len() > CHUNK {
-                    // What comes in ascending order fills its chunks; else both halves have room.
-                    let cut = if place == CHUNK { CHUNK } else { CHUNK / 2 };
-                    let tail = chunk.split_off(cut);
-                    self.chunks.insert(at + 1, Arc::new(tail));
-                }
+                entries.insert(place, entry);
+                // What comes in ascending order fills its chunks; else both halves have room.
+                let cut = if place == CHUNK { CHUNK } else { CHUNK / 2 };
+                (entries.len() > CHUNK).then(|| entries.split_off(cut))
             }
+        });
+        if let Some(tail) = tail {
+            self.chunks.insert(at + 1, Chunk::new(tail));
         }
     }
 
@@ -160,10 +194,10 @@ impl ServiceView {
         };
         let chunk = &mut self.chunks[at];
         self.len -= 1;
-        if chunk.len() == 1 {
+        if chunk.entries.len() == 1 {
             self.chunks.remove(at);
         } else {
-            Arc::make_mut(chunk).remove(place);
+            chunk.change(|entries| entries.remove(place));
         }
     }
 
@@ -194,7 +228,7 @@ impl ServiceView {
 
     /// All instances, in the order of their keys.
     pub fn instances(&self) -> impl Iterator<Item = &Arc<Instance>> {
-        let entries = self.chunks.iter().flat_map(|chunk| chunk.iter());
+        let entries = self.chunks.iter().flat_map(|chunk| chunk.entries.iter());
         entries.map(|entry| &entry.instance)
     }
 
@@ -216,7 +250,7 @@ impl ServiceView {
         let (at, Ok(place)) = self.search(key) else {
             return None;
         };
-        Some(&self.chunks[at][place].instance)
+        Some(&self.chunks[at].entries[place].instance)
     }
 
     /// A `lastRefTime` for an answer built at `wall`: strictly growing per service, also within a millisecond
@@ -348,7 +382,7 @@ mod tests {
             .chunks
             .iter()
             .zip(&new.chunks)
-            .filter(|(a, b)| Arc::ptr_eq(a, b))
+            .filter(|(a, b)| Arc::ptr_eq(&a.entries, &b.entries))
             .count();
         assert_eq!(shared, old.chunks.len() - 1);
         assert!(
@@ -434,7 +468,7 @@ mod tests {
             let view = service().changed(state(1), first).changed(state(2), second);
             prop_assert_eq!(view.len(), map.len());
             prop_assert!(view.instances().eq(map.values()));
-            prop_assert!(view.chunks.iter().all(|c| !c.is_empty() && c.len() <= CHUNK));
+            prop_assert!(view.chunks.iter().all(|c| (1..=CHUNK).contains(&c.entries.len()) && c.head == c.entries[0].head));
             for n in 0..200 {
                 let key = InstanceKey::new("10.0.0.1", n, "");
                 prop_assert_eq!(view.instance(&key), map.get(&key));

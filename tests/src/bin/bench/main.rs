@@ -172,7 +172,7 @@ fn measure(cli: &Cli) -> Result<(), Failure> {
             said_all(data::NAME, data::measure(&program).await);
         }
         if wanted(push::NAME) {
-            push::say(&program).await;
+            push::say(&program, effort).await;
         }
         if wanted(engines::NAME) {
             said_all(engines::NAME, engines::measure(&program, effort).await);

@@ -276,6 +276,20 @@ pub(crate) async fn measure(
     Ok(line)
 }
 
+/// CPU of a bare POST, in microseconds: what targets of other rows are in proportion to.
+pub(crate) async fn bare_post(program: &Path, effort: Effort) -> Result<f64, Failure> {
+    let row = ROWS.iter().find(|row| row.name == "register");
+    let line = measure(
+        row.ok_or("there is no row register")?,
+        program,
+        effort,
+        None,
+    )
+    .await?;
+    let bare = line.bare.and_then(|bare| bare.cpu);
+    bare.ok_or_else(|| "the bare server was not measured".into())
+}
+
 /// The best run of a row on each of these servers, which take turns.
 pub(crate) async fn compare(
     name: &str,

@@ -58,6 +58,13 @@ impl Target {
             Self::Micros(micros) => micros / BARE_THERE,
         }
     }
+
+    /// Whether this much CPU reaches it where the bare server takes so much, in words.
+    pub(crate) fn judge(self, cpu: f64, bare: f64) -> String {
+        let ratio = cpu / bare;
+        let met = judged(ratio <= self.ratio());
+        format!("**{ratio:.2}** × a bare request's {bare:.1}; target {self}: {met}")
+    }
 }
 
 impl fmt::Display for Target {
