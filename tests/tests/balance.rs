@@ -29,8 +29,8 @@ fn module(name: &str) -> Vec<u8> {
     fs::read(built::wasm(name)).expect("what is built can be read")
 }
 
-/// Instructions a call: twice what the dearest rule needs for a list of a thousand, and less than most machines do in the 50 ms
-/// that an update may take. How fast this one is, and how busy, must not decide here.
+/// Instructions a call: the dearest rule needs between 50 and 60 million for a list of a thousand. The 50 ms of CPU that an update may
+/// take by default are not asked for here: how fast this machine is, and how busy, must not decide.
 const BUDGET: Budget = Budget::Fuel(100_000_000);
 
 fn plugin(name: &str) -> Plugin {

@@ -10,6 +10,8 @@ use alloc::{
     vec::Vec,
 };
 
+use super::decimal;
+
 /// Objects and lists inside one another that are followed.
 const DEPTH: u32 = 16;
 
@@ -103,18 +105,6 @@ pub(crate) fn is_named(key: &str, field: &str) -> bool {
     key.next().is_none()
 }
 
-/// A number's digits. Not `format!`: its machinery is 2 kB of a module.
-fn decimal(mut number: usize) -> String {
-    let mut digits = String::new();
-    loop {
-        digits.insert(0, char::from(b'0' + (number % 10) as u8));
-        number /= 10;
-        if number == 0 {
-            return digits;
-        }
-    }
-}
-
 impl<'a> Reader<'a> {
     fn peek(&self) -> u8 {
         self.text.as_bytes().get(self.at).copied().unwrap_or(0)
@@ -128,7 +118,9 @@ impl<'a> Reader<'a> {
 
     #[cold]
     fn unexpected(&self, wanted: &str) -> Box<Wrong> {
-        Wrong::saying([wanted, " is expected at byte ", &decimal(self.at)].concat())
+        let mut why = [wanted, " is expected at byte "].concat();
+        decimal::push(&mut why, u32::try_from(self.at).unwrap_or(u32::MAX));
+        Wrong::saying(why)
     }
 
     /// Takes a byte, if it is the next but for space.
@@ -196,8 +188,9 @@ impl<'a> Reader<'a> {
     fn deeper(&mut self) -> Result<(), Box<Wrong>> {
         self.depth += 1;
         if self.depth > DEPTH {
-            let most = decimal(DEPTH as usize);
-            let why = ["more than ", &most, " objects inside one another"].concat();
+            let mut why = String::from("more than ");
+            decimal::push(&mut why, DEPTH);
+            why.push_str(" objects inside one another");
             return Err(Wrong::saying(why));
         }
         Ok(())

@@ -21,6 +21,7 @@ mod balancer;
 pub mod candidate;
 mod case;
 mod decay;
+mod decimal;
 mod document;
 pub mod hash;
 mod live;

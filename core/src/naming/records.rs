@@ -31,6 +31,7 @@ impl Naming {
         };
         // Extended, not collected, which would sort first.
         let mut old: BTreeMap<InstanceKey, u32> = BTreeMap::new();
+        // Over HTTP most publish one service, once: then there is nothing to look for.
         if self.volatile.clients[client].records > 0 {
             old.extend(
                 self.published_by(client, service)

@@ -6,6 +6,7 @@
 //! fewer points, since a ring that grew as members leave would move keys between those that stay.
 
 use super::hashing::{is_full, of_request, placed, twin};
+use crate::balance::decimal;
 use crate::balance::hash::xxh64;
 use crate::balance::order::sort_hashed;
 use crate::balance::policy::Hashing;
@@ -51,14 +52,6 @@ fn scale(weights: &[f64], hashing: &Hashing) -> f64 {
     scale
 }
 
-/// Appends a number; formatting costs more than the hash of what is written.
-fn push_decimal(text: &mut String, number: u32) {
-    if number >= 10 {
-        push_decimal(text, number / 10);
-    }
-    text.push(char::from(b'0' + (number % 10) as u8));
-}
-
 impl Ring {
     pub(crate) fn new(table: &Table, scope: &Scope, hashing: &Hashing) -> Self {
         let members = placed(table, scope);
@@ -79,7 +72,7 @@ impl Ring {
                 let stem = name.len();
                 for point in 0..points_of(weight, scale) as u32 {
                     name.truncate(stem);
-                    push_decimal(&mut name, point);
+                    decimal::push(&mut name, point);
                     points.push((xxh64(name.as_bytes(), 0), index));
                 }
             }
