@@ -32,6 +32,7 @@ pub struct BuiltIn {
 struct Source<'a>(&'a mut Draws);
 
 impl Rng for Source<'_> {
+    #[inline]
     fn int(&mut self, bound: u32) -> u32 {
         self.0.int(bound)
     }

@@ -334,18 +334,19 @@ impl Balancer {
     pub fn choose(
         &self,
         now_ms: u64,
-        rng: &mut dyn Rng,
+        mut rng: &mut (impl Rng + ?Sized),
         context: &Context<'_>,
     ) -> Result<Pick, NoPick> {
         let open = self.is_open(now_ms, context);
         let next = if open && self.copies.is_empty() {
-            self.rule.next_of_all(&self.scope, rng)
+            let q = self.query(now_ms, context, open);
+            self.rule.next_of_all(&q, &self.scope, rng)
         } else {
             None
         };
         let index = match next {
             Some(index) => index,
-            None => self.choose_by_query(now_ms, rng, context, open)?,
+            None => self.choose_by_query(now_ms, &mut rng, context, open)?,
         };
         Ok(Pick {
             epoch: self.table.epoch,

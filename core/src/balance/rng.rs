@@ -11,7 +11,18 @@ pub trait Rng {
     fn unit(&mut self) -> f64;
 }
 
+impl<R: Rng + ?Sized> Rng for &mut R {
+    fn int(&mut self, bound: u32) -> u32 {
+        (**self).int(bound)
+    }
+
+    fn unit(&mut self) -> f64 {
+        (**self).unit()
+    }
+}
+
 /// Lemire's multiplication with rejection: no modulo bias, one draw nearly always.
+#[inline]
 fn bounded(bound: u32, mut next: impl FnMut() -> u64) -> u32 {
     if bound == 0 {
         return 0;
@@ -45,6 +56,7 @@ impl SplitMix64 {
     }
 
     /// The next 64 bits.
+    #[inline]
     pub fn next_u64(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.state)
@@ -52,6 +64,7 @@ impl SplitMix64 {
 }
 
 /// The output function of SplitMix64, also used to spread hashes.
+#[inline]
 pub(crate) fn mix(word: u64) -> u64 {
     let mut z = word;
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -60,6 +73,7 @@ pub(crate) fn mix(word: u64) -> u64 {
 }
 
 impl Rng for SplitMix64 {
+    #[inline]
     fn int(&mut self, bound: u32) -> u32 {
         bounded(bound, || self.next_u64())
     }
@@ -91,6 +105,7 @@ impl Xoshiro256 {
     }
 
     /// The next 64 bits.
+    #[inline]
     pub fn next_u64(&mut self) -> u64 {
         let s = &mut self.state;
         let out = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);
@@ -106,6 +121,7 @@ impl Xoshiro256 {
 }
 
 impl Rng for Xoshiro256 {
+    #[inline]
     fn int(&mut self, bound: u32) -> u32 {
         bounded(bound, || self.next_u64())
     }

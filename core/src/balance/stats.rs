@@ -310,6 +310,7 @@ impl Stats {
 
     /// Requests under way; a count that did not change for longer than the window is dropped (Ribbon
     /// `activeRequestsCount.effectiveWindowSeconds`).
+    #[inline]
     pub(crate) fn active_now(&self, now_ms: u64, window_ms: u64, loads: &Loads) -> u32 {
         let count = self.active.load(Relaxed);
         if count == 0 || now_ms.saturating_sub(self.changed_ms.load(Relaxed)) <= window_ms {
@@ -344,6 +345,7 @@ impl Stats {
     }
 
     /// Cost estimate as it was stored and how long ago that was: two of the same age need not be decayed to be compared.
+    #[inline]
     pub(crate) fn aged_cost(&self, now_ms: u64, initial_ms: f64) -> (f64, u64) {
         let (stored, stamp) = (self.ewma.get(), self.ewma_ms.load(Relaxed));
         let stored = if stored < 0.0 { initial_ms } else { stored };

@@ -196,12 +196,19 @@ impl Rule {
         }
     }
 
-    /// The next of a rule that only takes turns or draws, when every member is usable; none of any other rule, or of no members.
+    /// The next of a rule that only takes turns, draws or compares a pair, when every member is usable; none of any other rule, or
+    /// where it has to look further. The generator is known here, so that a draw is no call.
     #[inline]
-    pub(crate) fn next_of_all(&self, scope: &Scope, rng: &mut dyn Rng) -> Option<u32> {
+    pub(crate) fn next_of_all(
+        &self,
+        q: &Query<'_>,
+        scope: &Scope,
+        rng: &mut (impl Rng + ?Sized),
+    ) -> Option<u32> {
         match self {
             Self::RoundRobin(rule) => rule.next_of_all(scope),
             Self::Random => random::next_of_all(scope.reachable(), rng),
+            Self::P2c => p2c::next_of_all(q, &scope.members, rng),
             Self::SpringRoundRobin(position) => position.next_of_all(&scope.members, rng),
             Self::SpringRandom => random::next_of_all(&scope.members, rng),
             _ => None,

@@ -9,19 +9,46 @@ use crate::balance::table::Scope;
 
 const PAIRS: u32 = 4;
 
-/// The load as if the estimate were of now, and how old it is.
+/// Two distinct places below the count, which is above 1.
+#[inline]
+fn pair(count: u32, rng: &mut (impl Rng + ?Sized)) -> (u32, u32) {
+    let first = rng.int(count);
+    let second = rng.int(count - 1);
+    (first, second + u32::from(second >= first))
+}
+
+/// The lighter of a pair when every member is usable; none, and nothing is drawn, where there is no pair.
+#[inline]
+pub(crate) fn next_of_all(
+    q: &Query<'_>,
+    members: &[u32],
+    rng: &mut (impl Rng + ?Sized),
+) -> Option<u32> {
+    let count = members.len() as u32;
+    if count < 2 {
+        return None;
+    }
+    let (first, second) = pair(count, rng);
+    let (a, b) = (members[first as usize], members[second as usize]);
+    Some(lighter(q, a, b))
+}
+
+/// The load for a weight of 1 as if the estimate were of now, and how old that is.
+#[inline]
 fn load(q: &Query<'_>, index: u32) -> (f64, u64) {
     let stats = &q.table.stats[index as usize];
     let (cost, age_ms) = stats.aged_cost(q.now, q.plan.policy.ewma.initial_ms);
     let active = stats.active_now(q.now, q.plan.window_ms, q.loads);
-    let load = cost * (f64::from(active) + 1.0) / q.table.weights[index as usize];
-    (load, age_ms)
+    (cost * (f64::from(active) + 1.0), age_ms)
 }
 
 /// The one with the lower load, the first of equals. Only by how much one estimate is older than the other matters: most are renewed
-/// within the same few ms, and then nothing has to be decayed.
+/// within the same few ms, and then nothing has to be decayed. Each is multiplied by the other's weight: divisions take longer.
+#[inline]
 fn lighter(q: &Query<'_>, first: u32, second: u32) -> u32 {
+    let weight = |index: u32| q.table.weights[index as usize];
     let ((a, a_age), (b, b_age)) = (load(q, first), load(q, second));
+    let (a, b) = (a * weight(second), b * weight(first));
     let older = q.plan.decay.after(a_age.abs_diff(b_age));
     let (a, b) = if a_age > b_age {
         (a * older, b)
@@ -46,9 +73,7 @@ pub(crate) fn choose(q: &Query<'_>, scope: &Scope, rng: &mut dyn Rng) -> Result<
     }
     let mut held: Option<u32> = None;
     for _ in 0..PAIRS {
-        let first = rng.int(count);
-        let second = rng.int(count - 1);
-        let second = second + u32::from(second >= first);
+        let (first, second) = pair(count, rng);
         let (a, b) = (members[first as usize], members[second as usize]);
         if q.open && a != b {
             return Ok(lighter(q, a, b));

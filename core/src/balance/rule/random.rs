@@ -43,7 +43,7 @@ fn exact(
 }
 
 #[inline]
-pub(crate) fn next_of_all(members: &[u32], rng: &mut dyn Rng) -> Option<u32> {
+pub(crate) fn next_of_all(members: &[u32], rng: &mut (impl Rng + ?Sized)) -> Option<u32> {
     if members.is_empty() {
         return None;
     }

@@ -25,7 +25,7 @@ impl Position {
     }
 
     #[inline]
-    pub(crate) fn next(&self, rng: &mut dyn Rng) -> u32 {
+    pub(crate) fn next(&self, rng: &mut (impl Rng + ?Sized)) -> u32 {
         if self.0.load(Relaxed) == UNSET {
             let seed = rng.int(SEEDS);
             // A failure means that another thread seeded it first.
@@ -65,7 +65,11 @@ impl Position {
 
     /// The next of several members; none of fewer than two, of which one does not advance the position.
     #[inline]
-    pub(crate) fn next_of_all(&self, members: &[u32], rng: &mut dyn Rng) -> Option<u32> {
+    pub(crate) fn next_of_all(
+        &self,
+        members: &[u32],
+        rng: &mut (impl Rng + ?Sized),
+    ) -> Option<u32> {
         let count = members.len() as u32;
         if count < 2 {
             return None;
