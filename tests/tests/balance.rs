@@ -313,7 +313,7 @@ fn a_new_project_in_rust_builds_a_plugin() {
 }
 
 /// The standard compiler takes the project too, which shows that it is sound Go; but its modules want WASI, which the ABI does
-/// not have. TinyGo, whose modules want nothing, is in none of the registries that CI reaches: with it on the PATH it is used.
+/// not have. TinyGo, whose modules want nothing, has no package in the registries that CI reaches: with it on the PATH it is used.
 #[test]
 fn a_new_project_in_go_compiles() {
     let folder = project(Language::Go, "go");
@@ -341,6 +341,7 @@ fn a_new_project_in_go_compiles() {
             "-o",
             "go.wasm",
             "-target=wasm-unknown",
+            "-gc=conservative",
             "-no-debug",
             ".",
         ]));

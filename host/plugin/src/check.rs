@@ -26,6 +26,9 @@ pub struct Scenario {
 
 /// Picks of each scenario.
 const PICKS: u32 = 500;
+/// Lists of a thousand that are handed over one after the other, more than a plugin's memory has room for: who keeps the old ones
+/// would be suspended after some hours of a service that changes.
+const LISTS: u64 = 64;
 
 const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -188,6 +191,15 @@ pub fn check(plugin: &Plugin, config: &str) -> Result<Checked, Refused> {
         ..ten
     };
     let (ten, thousand) = (rows(&ten, &ids), rows(&thousand, &ids));
+    for epoch in 100..100 + LISTS {
+        let snapshot = Snapshot::from_rows(&thousand, epoch);
+        instance
+            .update(&snapshot)
+            .map_err(|failure| Refused::Failed {
+                during: format!("list {} of a thousand instances", epoch - 99),
+                failure,
+            })?;
+    }
     let pick_of_10 = time_of_pick(&mut instance, &ten, 1001).map_err(timing)?;
     let pick_of_1000 = time_of_pick(&mut instance, &thousand, 1002).map_err(timing)?;
     let snapshot = Snapshot::from_rows(&thousand, 1003);

@@ -21,7 +21,8 @@ pub(crate) struct Compiled {
     pub(crate) initialize: bool,
 }
 
-/// The functions of the ABI: name, parameters, result (`i` is i32, `I` is i64), the type in words, whether it must be there.
+/// The functions of the ABI: name, parameters, result (`i` is i32, `I` is i64, `f` and `F` the same with fractions), the type in
+/// words, whether it must be there.
 const FUNCTIONS: &[(&str, &str, &str, &str, bool)] = &[
     ("lb_abi", "", "i", "() -> i32", true),
     ("lb_alloc", "i", "i", "(i32) -> i32", true),
@@ -40,6 +41,11 @@ const FUNCTIONS: &[(&str, &str, &str, &str, bool)] = &[
     ("lb_draws", "ii", "i", "(i32, i32) -> i32", false),
     // What compilers of some languages make for a library that sets itself up.
     ("_initialize", "", "", "()", false),
+    // TinyGo exports these of its own library, from 0.41 on; no host calls them.
+    ("fminimum", "FF", "F", "(f64, f64) -> f64", false),
+    ("fmaximum", "FF", "F", "(f64, f64) -> f64", false),
+    ("fminimumf", "ff", "f", "(f32, f32) -> f32", false),
+    ("fmaximumf", "ff", "f", "(f32, f32) -> f32", false),
 ];
 
 /// Globals that linkers export by themselves.

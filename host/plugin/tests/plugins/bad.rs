@@ -1,6 +1,6 @@
 //! The table of bad plugins: name, module, what the message must say.
 
-use crate::guest::{choosing, module, text};
+use crate::guest::{NOBODY, choosing, module, text};
 
 type Row = (&'static str, Vec<u8>, &'static str);
 
@@ -458,4 +458,19 @@ pub(crate) fn traps_every(picks: u32) -> Vec<u8> {
         ("more", "(global $n (mut i32) (i32.const 0))"),
         ("choose", &function),
     ])
+}
+
+/// Takes new memory for each list, and never gives any back.
+pub(crate) fn keeps_every_list() -> Vec<u8> {
+    let alloc = (
+        "alloc",
+        r#"(global $top (mut i32) (i32.const 4096))
+        (func (export "lb_alloc") (param $length i32) (result i32) (local $at i32)
+          (local.set $at (global.get $top))
+          (global.set $top (i32.add (global.get $top) (i32.and (i32.add (local.get $length) (i32.const 15)) (i32.const -16))))
+          (if (i32.gt_u (global.get $top) (i32.mul (memory.size) (i32.const 65536)))
+            (then (drop (memory.grow (i32.const 4)))))
+          (local.get $at))"#,
+    );
+    module(&[alloc, NOBODY])
 }

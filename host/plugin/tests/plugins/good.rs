@@ -1,6 +1,6 @@
 //! Sound plugins: what a host owes them.
 
-use crate::guest::{choosing, module};
+use crate::guest::{NOBODY, choosing, module};
 use crate::{accepted, balancer, engine, pick};
 use nacrite_core::balance::{Candidate, Context, Flags, NoPick};
 use nacrite_plugin::{Budget, Engine, Limits, Plugin, PluginRule, check};
@@ -33,6 +33,16 @@ fn its_answers_are_taken() {
         rule.choose(&empty, 5, 9, &Context::default()),
         Err(NoPick::NoInstances)
     );
+}
+
+#[test]
+fn what_compilers_add_is_let_through() {
+    let added = r#"(func (export "_initialize"))
+        (global (export "__heap_base") i32 (i32.const 0)) (global (export "__data_end") i32 (i32.const 0))
+        (func (export "fminimum") (export "fmaximum") (param f64 f64) (result f64) (local.get 0))
+        (func (export "fminimumf") (export "fmaximumf") (param f32 f32) (result f32) (local.get 0))"#;
+    let (plugin, _) = accepted(&module(&[("more", added), NOBODY])).expect("it is sound");
+    check(&plugin, "{}").expect("it is accepted");
 }
 
 #[test]

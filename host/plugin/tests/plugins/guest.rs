@@ -3,7 +3,7 @@
 /// The parts of a sound guest that gives its first instance.
 const PARTS: &[(&str, &str)] = &[
     ("import", ""),
-    ("memory", r#"(memory (export "memory") 2)"#),
+    ("memory", r#"(memory (export "memory") 9)"#),
     ("more", ""),
     (
         "abi",
@@ -11,13 +11,11 @@ const PARTS: &[(&str, &str)] = &[
     ),
     (
         "alloc",
-        r#"(global $top (mut i32) (i32.const 4096))
-        (func (export "lb_alloc") (param $length i32) (result i32) (local $at i32)
-          (local.set $at (global.get $top))
-          (global.set $top (i32.add (global.get $top) (i32.and (i32.add (local.get $length) (i32.const 15)) (i32.const -16))))
-          (if (i32.gt_u (global.get $top) (i32.mul (memory.size) (i32.const 65536)))
-            (then (drop (memory.grow (i32.const 4)))))
-          (local.get $at))"#,
+        // The half of memory that the table is not in.
+        r#"(global $half (mut i32) (i32.const 4096))
+        (func (export "lb_alloc") (param $length i32) (result i32)
+          (global.set $half (i32.sub (i32.const 270336) (global.get $half)))
+          (select (global.get $half) (i32.const 0) (i32.le_u (local.get $length) (i32.const 262144))))"#,
     ),
     (
         "init",
@@ -36,6 +34,12 @@ const PARTS: &[(&str, &str)] = &[
         r#"(func (export "lb_choose") (param i64 i64 i64 i32) (result i32) (i32.const 0))"#,
     ),
 ];
+
+/// An `lb_choose` that finds nobody, which is right for every list.
+pub(crate) const NOBODY: (&str, &str) = (
+    "choose",
+    r#"(func (export "lb_choose") (param i64 i64 i64 i32) (result i32) (i32.const -1))"#,
+);
 
 /// The text of a guest with these parts in place of the sound ones.
 pub(crate) fn text(replaced: &[(&str, &str)]) -> String {

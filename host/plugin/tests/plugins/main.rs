@@ -102,6 +102,18 @@ fn what_goes_wrong_later_is_contained_and_suspended() {
 }
 
 #[test]
+fn a_plugin_that_keeps_every_list_is_found_before_it_is_published() {
+    let (plugin, _) = accepted(&bad::keeps_every_list()).expect("it is sound at first");
+    let refused = check(&plugin, "{}")
+        .expect_err("its memory is full")
+        .to_string();
+    assert!(
+        refused.contains("of a thousand instances: lb_alloc gave a place outside"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn a_plugin_that_trips_now_and_then_is_answered_for_and_kept() {
     let (_, rule) = accepted(&bad::traps_every(40)).expect("it is sound at first");
     let balancer = balancer(3);
