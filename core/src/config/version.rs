@@ -57,7 +57,7 @@ pub(super) fn new_version(
         effect: publish.effect,
         schema: publish.schema,
         tags: if tags.split(',').all(|tag| tag.trim().is_empty()) {
-            Arc::from("")
+            Arc::default()
         } else {
             tags
         },

@@ -109,9 +109,14 @@ impl Shard {
                 let old = match item {
                     Some(item) => {
                         let id = item.id;
-                        let old = self.configs.insert(key.clone(), item);
-                        self.ids.insert(id, key);
-                        old.filter(|old| old.id != id)
+                        match self.configs.insert(key.clone(), item) {
+                            // Its key is there; another of the same words would only be more memory.
+                            Some(old) if old.id == id => None,
+                            old => {
+                                self.ids.insert(id, key);
+                                old
+                            }
+                        }
                     }
                     None => self.configs.remove(&key),
                 };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex, PoisonError, RwLock,
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
@@ -19,12 +19,22 @@ impl Weighter<u64, Arc<[u8]>> for Bytes {
     }
 }
 
+type Cached = Cache<u64, Arc<[u8]>, Bytes>;
+
+/// An empty cache of so many bytes.
+fn cache_of(bytes: u64) -> Arc<Cached> {
+    // A guess at how many fit: it only sizes the cache's tables.
+    let items = usize::try_from(bytes / 2_048).unwrap_or(usize::MAX).max(16);
+    Arc::new(Cache::with_weighter(items, bytes, Bytes))
+}
+
 /// Where contents are found.
 pub struct Contents {
     /// Committed, but not yet in the state store.
     pinned: Mutex<BTreeMap<u64, Arc<[u8]>>>,
     pinned_bytes: AtomicUsize,
-    cache: Cache<u64, Arc<[u8]>, Bytes>,
+    cache: RwLock<Arc<Cached>>,
+    cache_bytes: u64,
     store: StateReader,
     cold_reads: AtomicU64,
     /// Contents that were found at hand since it was last looked.
@@ -45,19 +55,20 @@ impl Contents {
     /// Contents of this store, with a cache of so many bytes.
     #[must_use]
     pub fn new(store: StateReader, cache_bytes: u64) -> Self {
-        // A guess at how many fit: it only sizes the cache's tables.
-        let items = usize::try_from(cache_bytes / 2_048)
-            .unwrap_or(usize::MAX)
-            .max(16);
         Self {
             pinned: Mutex::default(),
             pinned_bytes: AtomicUsize::new(0),
-            cache: Cache::with_weighter(items, cache_bytes, Bytes),
+            cache: RwLock::new(cache_of(cache_bytes)),
+            cache_bytes,
             store,
             cold_reads: AtomicU64::new(0),
             found: AtomicU64::new(0),
             quiet: AtomicU64::new(0),
         }
+    }
+
+    fn cache(&self) -> std::sync::RwLockReadGuard<'_, Arc<Cached>> {
+        self.cache.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn pins(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Arc<[u8]>>> {
@@ -79,7 +90,7 @@ impl Contents {
         };
         for (index, bytes) in released {
             self.pinned_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
-            self.cache.insert(index, bytes);
+            self.cache().insert(index, bytes);
         }
     }
 
@@ -99,7 +110,7 @@ impl Contents {
     #[must_use]
     pub fn hot(&self, index: u64) -> Option<Arc<[u8]>> {
         self.found.fetch_add(1, Ordering::Relaxed);
-        self.cache
+        self.cache()
             .get(&index)
             .or_else(|| self.pins().get(&index).cloned())
     }
@@ -121,7 +132,7 @@ impl Contents {
         self.cold_reads.fetch_add(1, Ordering::Relaxed);
         let read = self.store.content(index).map_err(|e| e.to_string())?;
         if let Some(bytes) = &read {
-            self.cache.insert(index, bytes.clone());
+            self.cache().insert(index, bytes.clone());
         }
         Ok(read)
     }
@@ -133,8 +144,11 @@ impl Contents {
             self.quiet.store(0, Ordering::Relaxed);
             return;
         }
-        if self.quiet.fetch_add(1, Ordering::Relaxed) + 1 == QUIET_LOOKS {
-            self.cache.clear();
+        if self.quiet.fetch_add(1, Ordering::Relaxed) + 1 >= QUIET_LOOKS && !self.cache().is_empty()
+        {
+            // Not cleared: that would keep its tables, some MiB.
+            let empty = cache_of(self.cache_bytes);
+            *self.cache.write().unwrap_or_else(PoisonError::into_inner) = empty;
         }
     }
 
@@ -157,10 +171,44 @@ impl Contents {
                 Err(panic) => Err(Some(panic.to_string())),
             }
         };
-        match self.cache.get_or_insert_async(&index, read()).await {
+        let cache = self.cache().clone();
+        match cache.get_or_insert_async(&index, read()).await {
             Ok(bytes) => Ok(Some(bytes)),
             Err(None) => Ok(None),
             Err(Some(error)) => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nacrite_storage::{Options, SimDisk, Store};
+
+    #[test]
+    fn what_nobody_reads_is_given_back() {
+        let options = Options {
+            new_node_id: 1,
+            ..Options::default()
+        };
+        let store = Store::open(Arc::new(SimDisk::new()), &options).expect("a new disk is sound");
+        let contents = Contents::new(store.state.reader(), 1 << 20);
+        contents.pin(7, Arc::from(*b"seven"));
+        contents.stored(7);
+        assert_eq!(contents.pinned_bytes(), 0);
+        for _ in 0..10 {
+            for _ in 0..HARDLY {
+                assert!(contents.hot(7).is_some(), "it is read, so it is kept");
+            }
+            contents.look();
+        }
+        (0..QUIET_LOOKS).for_each(|_| contents.look());
+        assert!(contents.hot(7).is_none());
+        // What is only written is given back as well.
+        contents.pin(8, Arc::from(*b"eight"));
+        assert!(contents.hot(8).is_some());
+        contents.stored(8);
+        contents.look();
+        assert!(contents.hot(8).is_none());
     }
 }
