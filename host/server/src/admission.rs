@@ -41,6 +41,9 @@ const MOST_HELD: usize = 50_000;
 const ALL: u32 = 1 << 16;
 /// Some are always let in, or nobody would see that it is over.
 const MOST_REFUSED: f64 = 0.98;
+/// How long requests may wait while there are too many, of the target: waits swing, and who is let in meets the longest too.
+/// Measured: with a half the 99th percentile of who is let in is half as long again.
+const AIM: f64 = 0.25;
 /// An odd number near the golden section of [`ALL`]: its multiples spread evenly.
 const SPREAD: u32 = 40_503;
 
@@ -112,6 +115,7 @@ impl Admission {
         let mut seen = self.turn.load(Relaxed);
         loop {
             let start = Instant::now();
+            let first = self.turn.load(Relaxed);
             let mut shortest = Duration::MAX;
             let mut samples = 0;
             while samples < SAMPLES || start.elapsed() < WINDOW {
@@ -126,9 +130,12 @@ impl Admission {
                 });
                 samples += 1;
             }
-            let refusals = self.refusals.swap(0, Relaxed);
-            let pressed = f64::from(refusals) > MANY * start.elapsed().as_secs_f64();
-            share = self.limits.next(share, shortest, pressed);
+            let (refusals, took) = (self.refusals.swap(0, Relaxed), start.elapsed());
+            let pressed = f64::from(refusals) > MANY * took.as_secs_f64();
+            let turns = self.turn.load(Relaxed).wrapping_sub(first);
+            let let_in = turns.saturating_sub(refusals).max(1);
+            let held = took.mul_f64(self.held.load(Relaxed) as f64 / f64::from(let_in));
+            share = self.limits.next(share, shortest, pressed, held);
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
@@ -168,24 +175,24 @@ impl Drop for Held<'_> {
 
 impl AdmissionLimits {
     /// The share to refuse from now on, after a window with this shortest wait.
-    /// `pressed`: many were refused in it.
-    fn next(&self, share: f64, shortest: Duration, pressed: bool) -> f64 {
-        let (wait, target) = (shortest.as_secs_f64(), self.target.as_secs_f64());
-        if wait > target {
+    /// `pressed`: many were refused in it. `held`: how long everybody would wait longer if those who are held were let in at once.
+    fn next(&self, share: f64, shortest: Duration, pressed: bool, held: Duration) -> f64 {
+        let wait = shortest.as_secs_f64();
+        // A load that would be let in if no crowd had come before it is let in again after it.
+        let too_many = shortest + held > self.target;
+        let aim = self.target.as_secs_f64() * if too_many { AIM } else { 1.0 };
+        if wait > aim {
             // Of what is let in, half of what is too much.
-            let too_much = (wait - target) / wait;
+            let too_much = (wait - aim) / wait;
             return (share + (1.0 - share) * too_much / 2.0).min(MOST_REFUSED);
         }
-        // While many are turned away, what is let in is near what can be done: a little more at a time.
-        let less = match (pressed, wait > target / 2.0) {
-            (true, true) => 1.0,
-            (true, false) => 0.985,
-            (false, _) => 0.7,
+        let share = match (pressed, wait > aim / 2.0) {
+            // While many are turned away, what is let in is near what can be done: a little more at a time.
+            (true, true) => share * 0.995,
+            (true, false) => share * 0.985,
+            (false, _) => share * 0.7,
         };
-        match share * less {
-            share if share < 0.02 => 0.0,
-            share => share,
-        }
+        if share < 0.02 { 0.0 } else { share }
     }
 }
 
@@ -212,20 +219,32 @@ mod tests {
     #[test]
     fn the_share_follows_the_wait() {
         let ms = Duration::from_millis;
-        assert_eq!(LIMITS.next(0.0, ms(10), false), 0.0);
+        assert_eq!(LIMITS.next(0.0, ms(10), false, ms(0)), 0.0);
         let mut share = 0.0;
         for _ in 0..100 {
-            let next = LIMITS.next(share, ms(100), true);
+            let next = LIMITS.next(share, ms(100), true, ms(0));
             assert!(next >= share && next <= MOST_REFUSED);
             share = next;
         }
         assert!(share > 0.97, "{share}");
         let mut windows = 0;
         while share > 0.0 {
-            share = LIMITS.next(share, ms(1), false);
+            share = LIMITS.next(share, ms(1), false, ms(0));
             windows += 1;
         }
         assert!(windows < 20, "over within a second: {windows}");
+    }
+
+    #[test]
+    fn a_wait_is_judged_by_who_is_held() {
+        let ms = Duration::from_millis;
+        assert!(LIMITS.next(0.1, ms(4), true, ms(50)) > 0.1);
+        // Nobody waits longer than the target if all are let in, so in the end they are.
+        let mut share = 0.1;
+        for _ in 0..1_000 {
+            share = LIMITS.next(share, ms(6), true, ms(3));
+        }
+        assert_eq!(share, 0.0);
     }
 
     #[tokio::test]
