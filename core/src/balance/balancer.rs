@@ -346,6 +346,7 @@ impl Balancer {
         };
         let index = match next {
             Some(index) => index,
+            // One more reference: a type without a size cannot become a trait object.
             None => self.choose_by_query(now_ms, &mut rng, context, open)?,
         };
         Ok(Pick {

@@ -26,8 +26,8 @@ pub struct Scenario {
 
 /// Picks of each scenario.
 const PICKS: u32 = 500;
-/// Lists of a thousand that are handed over one after the other, more than a plugin's memory has room for: who keeps the old ones
-/// would be suspended after some hours of a service that changes.
+/// Lists of a thousand that are handed over one after the other, more than a plugin's memory has room for by default: who keeps the
+/// old ones would be suspended after some hours of a service that changes.
 const LISTS: u64 = 64;
 
 const SCENARIOS: &[Scenario] = &[
@@ -191,12 +191,12 @@ pub fn check(plugin: &Plugin, config: &str) -> Result<Checked, Refused> {
         ..ten
     };
     let (ten, thousand) = (rows(&ten, &ids), rows(&thousand, &ids));
-    for epoch in 100..100 + LISTS {
-        let snapshot = Snapshot::from_rows(&thousand, epoch);
+    for list in 1..=LISTS {
+        let snapshot = Snapshot::from_rows(&thousand, 100 + list);
         instance
             .update(&snapshot)
             .map_err(|failure| Refused::Failed {
-                during: format!("list {} of a thousand instances", epoch - 99),
+                during: format!("list {list} of a thousand instances"),
                 failure,
             })?;
     }

@@ -41,8 +41,8 @@ const MOST_HELD: usize = 50_000;
 const ALL: u32 = 1 << 16;
 /// Some are always let in, or nobody would see that it is over.
 const MOST_REFUSED: f64 = 0.98;
-/// How long requests may wait while there are too many, of the target: waits swing, and who is let in meets the longest too.
-/// Measured: with a half the 99th percentile of who is let in is half as long again.
+/// How long requests may wait while there are too many, of the target: waits swing, and who is let in meets the longest too. A
+/// quarter is by measurement: with a half the 99th percentile was longer.
 const AIM: f64 = 0.25;
 /// An odd number near the golden section of [`ALL`]: its multiples spread evenly.
 const SPREAD: u32 = 40_503;

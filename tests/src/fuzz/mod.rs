@@ -4,6 +4,8 @@
 //! seeds and its corpus (`tests/fuzz/corpus/<target>/`) by a seeded mutation; one whose outcome was not seen before is
 //! kept and mutated in its turn. Without the compiler's coverage, the outcome is what tells a new path from an old one.
 //!
+//! What the repository keeps of the inputs that grew is a few of every length; a run that grows finds more of them at once.
+//!
 //! An input that a target does not stand is written into its corpus, where it stays as a test.
 
 mod member;

@@ -208,7 +208,7 @@ impl Rule {
         match self {
             Self::RoundRobin(rule) => rule.next_of_all(scope),
             Self::Random => random::next_of_all(scope.reachable(), rng),
-            Self::P2c => p2c::next_of_all(q, &scope.members, rng),
+            Self::P2c => p2c::next_of_all(q, scope, rng),
             Self::SpringRoundRobin(position) => position.next_of_all(&scope.members, rng),
             Self::SpringRandom => random::next_of_all(&scope.members, rng),
             _ => None,

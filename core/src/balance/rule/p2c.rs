@@ -9,28 +9,27 @@ use crate::balance::table::Scope;
 
 const PAIRS: u32 = 4;
 
-/// Two distinct places below the count, which is above 1.
+/// Two of these members, of which there are more than one.
 #[inline]
-fn pair(count: u32, rng: &mut (impl Rng + ?Sized)) -> (u32, u32) {
+fn pair(members: &[u32], rng: &mut (impl Rng + ?Sized)) -> (u32, u32) {
+    let count = members.len() as u32;
     let first = rng.int(count);
     let second = rng.int(count - 1);
-    (first, second + u32::from(second >= first))
+    let second = second + u32::from(second >= first);
+    (members[first as usize], members[second as usize])
 }
 
 /// The lighter of a pair when every member is usable; none, and nothing is drawn, where there is no pair.
 #[inline]
 pub(crate) fn next_of_all(
     q: &Query<'_>,
-    members: &[u32],
+    scope: &Scope,
     rng: &mut (impl Rng + ?Sized),
 ) -> Option<u32> {
-    let count = members.len() as u32;
-    if count < 2 {
-        return None;
-    }
-    let (first, second) = pair(count, rng);
-    let (a, b) = (members[first as usize], members[second as usize]);
-    Some(lighter(q, a, b))
+    (scope.len() > 1).then(|| {
+        let (a, b) = pair(&scope.members, rng);
+        lighter(q, a, b)
+    })
 }
 
 /// The load for a weight of 1 as if the estimate were of now, and how old that is.
@@ -59,12 +58,16 @@ fn lighter(q: &Query<'_>, first: u32, second: u32) -> u32 {
 }
 
 pub(crate) fn choose(q: &Query<'_>, scope: &Scope, rng: &mut dyn Rng) -> Result<u32, NoPick> {
+    if q.open
+        && let Some(index) = next_of_all(q, scope, rng)
+    {
+        return Ok(index);
+    }
     let members = &scope.members;
-    let count = scope.len();
-    if count == 0 {
+    if members.is_empty() {
         return Err(NoPick::NoInstances);
     }
-    if count == 1 {
+    if members.len() == 1 {
         return if q.usable(members[0]) {
             Ok(members[0])
         } else {
@@ -73,11 +76,7 @@ pub(crate) fn choose(q: &Query<'_>, scope: &Scope, rng: &mut dyn Rng) -> Result<
     }
     let mut held: Option<u32> = None;
     for _ in 0..PAIRS {
-        let (first, second) = pair(count, rng);
-        let (a, b) = (members[first as usize], members[second as usize]);
-        if q.open && a != b {
-            return Ok(lighter(q, a, b));
-        }
+        let (a, b) = pair(members, rng);
         // One to avoid in a pair: the other waits for an opponent, so that it gains nothing by the neighbour.
         for index in [a, b].into_iter().filter(|&index| q.usable(index)) {
             match held {
